@@ -1,0 +1,214 @@
+"""The site file: one TOML file describes one system. Strict: an unknown key or a wrong type is an error.
+
+The format carries `version = 1` and is frozen in docs/formats.md; a later version comes with a migration.
+"""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from information_model.enumerations import CellChemistry
+
+
+class Section(BaseModel):
+    """Base of all sections: immutable, nothing beside the named keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+Positive = Annotated[float, Field(gt=0)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+
+
+class Identity(Section):
+    """Who made what: texts that the faces show and no program interprets."""
+
+    name: str = ""
+    manufacturer: str = ""
+    model: str = ""
+    serial_number: str = ""
+    hardware_revision: str = ""
+    software_revision: str = ""
+    asset_id: str = ""
+    location: str = ""
+    commissioning_date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    manufacturing_date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+
+
+class SiteSection(Identity):
+    """The system as a whole. `id` names the IED, the topic and the application; it stands in no point id."""
+
+    id: Annotated[str, Field(pattern=r"^[A-Z][A-Z0-9]{1,15}$")]
+    rated_charge_power_w: Positive | None = None
+    rated_discharge_power_w: Positive | None = None
+    grid_voltage_v: Positive | None = None
+
+
+class CellLimits(Section):
+    """Voltages of one cell (V)."""
+
+    nominal_v: Positive
+    max_v: Positive
+    min_v: Positive
+
+
+CELL_LIMITS: dict[str, CellLimits] = {
+    "LFP": CellLimits(nominal_v=3.2, max_v=3.65, min_v=2.5),
+    "NMC": CellLimits(nominal_v=3.7, max_v=4.25, min_v=3.0),
+}
+"""Usual voltages by chemistry; the data sheet of the cell wins."""
+
+
+class RackType(Section):
+    """A kind of rack: what it is made of and what it may carry."""
+
+    chemistry: Literal["LFP", "NMC"]
+    modules: Annotated[int, Field(ge=1, le=99)]
+    cells_per_module: Annotated[int, Field(ge=1, le=999)]
+    probes_per_module: Annotated[int, Field(ge=0, le=999)]
+    cells_in_parallel: Annotated[int, Field(ge=1)] = 1
+    rated_capacity_ah: Positive
+    max_charge_current_a: Positive
+    max_discharge_current_a: Positive
+    cell: CellLimits | None = None
+    manufacturer: str = ""
+    model: str = ""
+
+    @property
+    def limits(self) -> CellLimits:
+        """Voltages of the cell: those given, else those usual for the chemistry."""
+        return self.cell or CELL_LIMITS[self.chemistry]
+
+    @property
+    def cells_in_series(self) -> int:
+        """Cells in series of the rack."""
+        return self.modules * self.cells_per_module
+
+    @property
+    def max_voltage_v(self) -> float:
+        """Highest voltage of the rack."""
+        return self.cells_in_series * self.limits.max_v
+
+    @property
+    def nominal_voltage_v(self) -> float:
+        """Nominal voltage of the rack."""
+        return self.cells_in_series * self.limits.nominal_v
+
+    @property
+    def rated_energy_wh(self) -> float:
+        """Rated energy of the rack."""
+        return self.rated_capacity_ah * self.nominal_voltage_v
+
+    @property
+    def chemistry_code(self) -> CellChemistry:
+        """Chemistry as the enumeration that the faces serve."""
+        return CellChemistry[self.chemistry]
+
+
+class Bus(Section):
+    """A bus: the adapter that serves it, the field process that hosts the adapter, and what the adapter is told.
+
+    A text in `options` may hold `{run}` (the run directory) and `{site}` (the folder of the site file).
+    """
+
+    adapter: Identifier
+    process: Identifier = "field1"
+    options: dict[str, str | int | float | bool] = {}
+
+
+class Racks(Identity):
+    """Racks of one array that are alike. `{array}` and `{rack}` in `bus` and `serial_number` stand for the numbers."""
+
+    numbers: str
+    type: Identifier
+    bus: str
+    map: str
+    node: Annotated[int, Field(ge=0)] | None = None
+
+    @field_validator("numbers")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        numbers(text)
+        return text
+
+
+class Array(Identity):
+    """An array: what hangs on one DC bus."""
+
+    number: Annotated[int, Field(ge=1, le=99)]
+    racks: Annotated[list[Racks], Field(min_length=1)]
+
+
+class CoreSection(Section):
+    """The control cycle."""
+
+    period_s: Annotated[float, Field(ge=0.02, le=1.0)] = 0.1
+    lease_s: Annotated[float, Field(ge=0.5, le=10.0)] = 1.0
+    closing_voltage_difference_v: Positive = 3.0
+    break_current_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Share of the rated current below which contactors may open under load in an ordinary opening."""
+
+
+class OpcUaSection(Section):
+    """The OPC UA face. `security_none` offers sessions without encryption: only for a closed test network."""
+
+    enabled: bool = True
+    host: str = "0.0.0.0"  # noqa: S104 - the face serves the plant network; unknown clients are refused
+    port: Annotated[int, Field(ge=0, le=65535)] = 4840
+    security_none: bool = False
+    host_names: list[str] = []
+    max_sessions: Annotated[int, Field(ge=1, le=1000)] = 100
+    max_connections: Annotated[int, Field(ge=1, le=5000)] = 200
+    max_connections_per_address: Annotated[int, Field(ge=1, le=5000)] = 20
+    max_subscriptions_per_session: Annotated[int, Field(ge=1, le=1000)] = 50
+    max_monitored_items_per_session: Annotated[int, Field(ge=1, le=2_000_000)] = 250_000
+
+
+class ArchiveSection(Section):
+    """The archive. `max_size_gb` bounds the sample database; the oldest samples go first."""
+
+    enabled: bool = True
+    chunk_s: Annotated[int, Field(ge=60, le=3600)] = 300
+    max_size_gb: Positive = 100.0
+
+
+class SimulatorSection(Section):
+    """The simulated plant that stands in for the hardware of this site."""
+
+    seed: Annotated[int, Field(ge=0)] = 1
+    profile: Literal["rest", "frequency_regulation", "peak_shaving", "full_cycle"] = "frequency_regulation"
+    start_soc: Annotated[float, Field(ge=0, le=100)] = 50.0
+    ambient_degc: float = 22.0
+    connected: bool = False
+    faults: str = ""
+    """A file of scripted faults, beside the site file."""
+
+
+class SiteFile(Section):
+    """The whole file."""
+
+    version: Literal[1]
+    site: SiteSection
+    rack_types: Annotated[dict[Identifier, RackType], Field(min_length=1)]
+    buses: Annotated[dict[Identifier, Bus], Field(min_length=1)]
+    arrays: Annotated[list[Array], Field(min_length=1, max_length=99)]
+    thresholds: dict[Literal["system", "array", "rack"], dict[str, float]] = {}
+    core: CoreSection = CoreSection()
+    opcua: OpcUaSection = OpcUaSection()
+    archive: ArchiveSection = ArchiveSection()
+    simulator: SimulatorSection | None = None
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of a list such as `1-12,15`; ValueError says what is wrong."""
+    found: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part)
+        if match is None:
+            raise ValueError(f"{text!r}: {part!r} is neither a number nor a range such as 1-12")
+        first, last = int(match[1]), int(match[2] or match[1])
+        if last < first:
+            raise ValueError(f"{text!r}: the range {part} runs backwards")
+        found += range(first, last + 1)
+    return found

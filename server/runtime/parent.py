@@ -1,0 +1,61 @@
+"""A child's ties to the supervisor: it dies with it, says when it serves and that it lives; and sd_notify."""
+
+import contextlib
+import os
+import signal
+import socket
+
+from server.runtime.ordering import libc
+
+_PR_SET_PDEATHSIG = 1
+ORPHANED = 70
+READY = b"R"
+ALIVE = b"."
+
+
+def bind_to_parent(pid: int) -> None:
+    """First thing in a child's main: die when the supervisor dies, also when it already has. prctl(2).
+
+    The kernel means the *thread* that forked: the supervisor starts children from its main thread only.
+    """
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != pid:
+        os._exit(ORPHANED)
+
+
+class Beat:
+    """The inherited write end of a pipe: one byte when the process serves, one per turn afterwards.
+
+    End of file tells the supervisor of a death, silence of a hang. A full or closed pipe is no error of the child.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        os.set_blocking(fd, False)
+        os.set_inheritable(fd, False)
+
+    def ready(self) -> None:
+        """Once, when the process really serves."""
+        self._write(READY)
+
+    def beat(self) -> None:
+        """At least five times a second."""
+        self._write(ALIVE)
+
+    def _write(self, byte: bytes) -> None:
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._fd, byte)
+
+
+def notify(text: str) -> bool:
+    """One datagram of the sd_notify(3) protocol; False without a service manager or when it does not listen."""
+    path = os.environ.get("NOTIFY_SOCKET")
+    if not path:
+        return False
+    address = "\0" + path[1:] if path[0] == "@" else path
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+        try:
+            sender.sendto(text.encode(), address)
+        except OSError:
+            return False
+    return True

@@ -1,0 +1,88 @@
+"""Made the frozen samples beside it; they are never made again, because they stand for files of older releases.
+
+Run from the root of the checkout: ``python -m tests.data.formats.make``. A sample that exists is not overwritten: a new
+version of a format gets a sample of its own.
+"""
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from server.runtime.block import Layout, Writer
+from server.runtime.eventlog import Log
+from server.runtime.logpage import log_folder
+from server.runtime.messages import Answer, Request, frame
+from server.runtime.mirror import Mirror
+from server.runtime.records import AlarmRecord, NoteRecord, Payload, RecordKind, StartRecord, encode
+from server.runtime.segment import PAGE, name_of
+from server.runtime.state import encode_state
+
+HERE = Path(__file__).parent
+
+COLUMNS = [("value", "f8", 3), ("status", "u4", 3), ("cell_flag", "u1", 5)]
+EVENTS: list[tuple[RecordKind, Payload]] = [
+    (RecordKind.CORE_STARTED, StartRecord("0.1.0", "c0ffee", "beef", unclean=True)),
+    (
+        RecordKind.ALARM,
+        AlarmRecord(
+            "ESS.ARR01.R001", "CellOverVoltage", 3, "CellOverVoltageTrip", True, False, True, 3.71, 900, 1, 1012, "över"
+        ),
+    ),
+    (RecordKind.NOTE, NoteRecord("operator", "module exchanged", "ESS.ARR01.R001.M02")),
+]
+REQUEST = Request("opcua-12-1", "command", "ESS.ARR01.R001", "Connect", {"n": 1.5}, "operator", ["Operator"])
+ANSWER = Answer("opcua-12-1", "refused", "permissive", "not now", ["NoTripActive"], 42, durable=False)
+STATE = (b'{"latches":["ESS.ARR01.R001.CellOverVoltage"]}', 1234, 1_700_000_000_000_000_000)
+
+
+def block(folder: Path) -> bytes:
+    writer = Writer(folder / "block", Layout(COLUMNS), epoch=77)
+    for cycle in range(1, 6):
+        columns = writer.begin()
+        columns["value"][:] = [cycle, cycle / 2, -cycle]
+        columns["status"][:] = [0, 0x40000000, 0x80000000]
+        columns["cell_flag"][:] = cycle
+        writer.publish(cycle, 1000 + cycle, 2000 + cycle, time_epoch=2, log_sequence=90 + cycle)
+    return (folder / "block").read_bytes()
+
+
+def segment(folder: Path) -> bytes:
+    run, data = folder / "run", folder / "data"
+    run.mkdir()
+    data.mkdir()
+    log = Log(run, data, segment_size=4 * PAGE)
+    copy = Mirror(run, data)
+    for number, (kind, content) in enumerate(EVENTS, start=1):
+        log.append(kind, encode(kind, content), number * 10, number * 100, time_epoch=2)
+        copy.step()
+    return (log_folder(data) / name_of(1)).read_bytes()
+
+
+SAMPLES: dict[str, Callable[[Path], bytes]] = {
+    "block-1.bin": block,
+    "log-segment-1.seg": segment,
+    "link-request-1.bin": lambda folder: frame(REQUEST),
+    "link-answer-1.bin": lambda folder: frame(ANSWER),
+    "state-1.bin": lambda folder: encode_state(*STATE),
+}
+
+
+def main() -> int:
+    for name, make in SAMPLES.items():
+        path = HERE / name
+        if path.exists():
+            print(f"{path}: exists, not overwritten")
+            continue
+        folder = Path(tempfile.mkdtemp())
+        try:
+            path.write_bytes(make(folder))
+        finally:
+            shutil.rmtree(folder)
+        print(f"{path}: {path.stat().st_size} bytes")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
