@@ -46,12 +46,18 @@ message is protected end to end, and what is sent to the device.
     [[command]]                    # sent to the device, again and again
     message = "RackCommand"
     period = 0.1                   # s
-    signals = { Desired = "desired", ChargeLimit = "charge_limit_a", DischargeLimit = "discharge_limit_a",
-                Alive = "alive", Reset = "reset_counter", Mode = 1 }
-    codes = { Desired = { 0 = 0, 1 = 2 } }
     modulo = 15                    # of the frame counter; all codes of the signal where absent
+    codes = { Desired = { 0 = 0, 1 = 2 } }
     crc = { poly = 0x1D, init = 0xFF, xorout = 0xFF, byte = 7, over = 7, data_id = 0x22 }
     safe = { zero_current = { ChargeLimit = 0, DischargeLimit = 0 }, open = { Desired = 0 } }
+
+    [command.signals]              # or on one line: signals = { Desired = "desired", ... }
+    Desired = "desired"
+    ChargeLimit = "charge_limit_a"
+    DischargeLimit = "discharge_limit_a"
+    Alive = "alive"
+    Reset = "reset_counter"
+    Mode = 1
 
 Rules:
 
@@ -59,8 +65,8 @@ Rules:
   `codes` is given, the listed value takes the place of that formula.
 - The first finding decides the quality: `invalid`, an unlisted code, `range`. A value that is not good is not a number.
 - Slots: first all matrices, then all scalars, each in the order of the file; a matrix has `count` slots.
-- `crc` is a CRC-8: over `data_id` (if given), the first `over` bytes and `zeros` zero bytes; compared with byte `byte`
-  (from 0). `reflected` mirrors input and output.
+- `crc` is a CRC-8: over `data_id` (if given), the first `over` bytes without byte `byte` itself, and `zeros` zero
+  bytes; compared with byte `byte` (from 0). `reflected` mirrors input and output.
 - `counter` is a signal of the message or `start` and `length` (bits, little-endian as in a DBC). `modulo` is the
   number of codes it runs through. A frame whose counter repeats or goes back is withheld.
 - A signal of a command is a request field, or a number that is always sent. `alive` is counted up by one with every
@@ -123,11 +129,10 @@ class Crc(_Table):
     zeros: Annotated[int, Field(ge=0, le=64)] = 0
     data_id: Byte | None = None
 
-    @model_validator(mode="after")
-    def _not_over_itself(self) -> "Crc":
-        if self.byte < self.over:
-            raise ValueError(f"byte at or behind the {self.over} bytes that are covered | Lower over or raise byte.")
-        return self
+    @property
+    def covered(self) -> tuple[int, ...]:
+        """Numbers of the bytes that are covered; the byte that carries the CRC is never among them."""
+        return tuple(number for number in range(self.over) if number != self.byte)
 
 
 class Counter(_Table):
