@@ -1,0 +1,73 @@
+"""The face's copy of the process image: taken once per published image, Bad as soon as the core falls silent."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from information_model import quality
+from information_model.catalogue import Catalogue
+from server.opcua import wire
+from server.runtime.block import Layout, Reader, Unavailable
+
+MAX_AGE_NS = 1_000_000_000
+"""An image older than this says nothing about the plant any more."""
+
+
+class ImageView:
+    """Columns of the newest image as own arrays.
+
+    `value` f8, `status` u4, `ticks` i8 (source time as it travels) are [scalars]; `columns` holds every column. While
+    no image younger than a second exists, every status is Bad (no communication) and every number NaN.
+    """
+
+    def __init__(self, path: Path, catalogue: Catalogue, clock: Callable[[], int] = time.monotonic_ns) -> None:
+        self._clock = clock
+        self._reader = Reader(path, Layout(catalogue.columns()))
+        self.columns = {name: np.zeros(length, dtype) for name, dtype, length in catalogue.columns()}
+        self.value = self.columns["value"]
+        self.status = self.columns["status"]
+        self.ticks = np.zeros(len(self.value), np.int64)
+        self.mono_ns = 0
+        self.sequence = 0
+        self.alive = False
+        self.cycle = 0
+        self.epoch = 0
+        self.trouble = "no image has been read yet"
+        self._silence()
+
+    def refresh(self) -> bool:
+        """Take the newest image; True where it is another one than before or the values have turned Bad."""
+        try:
+            stamp = self._reader.read(self.columns)
+        except Unavailable as error:
+            self.trouble = str(error)
+            return self.expire()
+        fresh = (stamp.sequence, self._reader.epoch) != (self.sequence, self.epoch)
+        was_alive = self.alive
+        self.sequence, self.cycle, self.mono_ns = stamp.sequence, stamp.cycle, stamp.mono_ns
+        self.epoch = self._reader.epoch
+        self.ticks = wire.ticks_array(self.columns["source_time"])
+        if self._clock() - self.mono_ns > MAX_AGE_NS:
+            self.trouble = "the core has stopped publishing"
+            self._silence()
+            return was_alive
+        self.trouble = ""
+        self.alive = True
+        return fresh
+
+    def expire(self) -> bool:
+        """Turn everything Bad if the image is too old at this moment; True where that happened just now."""
+        if not self.alive or self._clock() - self.mono_ns <= MAX_AGE_NS:
+            return False
+        self._silence()
+        return True
+
+    def _silence(self) -> None:
+        self.alive = False
+        for name, column in self.columns.items():
+            if name.endswith("status"):
+                column[:] = quality.BAD_NO_COMMUNICATION
+            elif column.dtype.kind == "f":
+                column[:] = np.nan

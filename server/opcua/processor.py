@@ -1,0 +1,400 @@
+"""From chunks to services and back: one processor per connection.
+
+Every request runs through the same gate: decode within limits, token of an activated session on this very channel,
+operation counts, deadline. Whatever fails becomes one ServiceFault, or one ERR message and the end of the connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import struct
+import traceback
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncua import ua
+from asyncua.common.utils import Buffer, ServiceError
+from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
+from asyncua.ua.uaerrors import UaStatusCodeError
+
+from server.opcua.channel_opening import ChannelOpener
+from server.opcua.decoding_limits import Scan, scan_node_id, scan_structure, structure
+from server.opcua.errors import ChannelError, ServiceFaultError, code_name
+from server.opcua.secure_channel import SecureChannel
+from server.opcua.service_table import Handler, RequestContext, Service, ServiceTable
+from server.opcua.session import Session
+
+if TYPE_CHECKING:
+    from server.opcua.context import ServerContext
+    from server.opcua.transport import Connection
+
+__all__ = ["Handler", "Processor", "RequestContext", "ServiceTable"]
+
+logger = logging.getLogger("gridbms.opcua")
+Codes = ua.StatusCodes
+Ids = ua.ObjectIds
+_HELLO = struct.Struct("<IIIIIi")
+_U4 = struct.Struct("<I")
+Result = TypeVar("Result")
+# Codes that say "you may not", for SecurityRejectedRequestsCount (OPC 10000-5 12.9).
+SECURITY_CODES = frozenset(
+    {
+        Codes.BadSessionIdInvalid,
+        Codes.BadSessionNotActivated,
+        Codes.BadUserAccessDenied,
+        Codes.BadSecurityChecksFailed,
+        Codes.BadSecurityModeInsufficient,
+    }
+)
+LOCAL_REQUEST_IDS = frozenset({Ids.CancelRequest_Encoding_DefaultBinary})
+
+
+@dataclass
+class _Request:
+    context: RequestContext
+    service: Service | None
+    body: bytes
+    # Position in ``body`` behind type id and request header.
+    position: int
+
+
+class Processor:
+    """Protocol state of one connection."""
+
+    def __init__(self, context: ServerContext, connection: Connection) -> None:
+        self.context = context
+        self.connection = connection
+        self.channel = SecureChannel(context.limits, context.clock)
+        self.hello_s: float | None = None
+        # True while a worker thread is busy with this client's OpenSecureChannel.
+        self.opening = False
+        self._opener = ChannelOpener(self)
+        self._receive_chunk_bytes = context.limits.chunk_bytes
+        self._pending: deque[_Request] = deque()
+        self._work = asyncio.Event()
+        self._room = asyncio.Event()
+        self._sessions: set[Session] = set()
+
+    # -- what sessions and services see
+
+    @property
+    def address(self) -> str:
+        """Address of the peer."""
+        return self.connection.address
+
+    @property
+    def local_address(self) -> str:
+        """Address of ours that the peer has reached."""
+        return self.connection.local_address
+
+    @property
+    def congested(self) -> bool:
+        """True while the client does not read fast enough: produce nothing for it."""
+        return self.connection.congested
+
+    @property
+    def alive(self) -> bool:
+        """True while answers can be sent."""
+        return self.connection.open
+
+    @property
+    def activated(self) -> bool:
+        """True while an activated session is on this channel."""
+        self._sessions = {item for item in self._sessions if not item.closed and item.channel is self}
+        return bool(self._sessions)
+
+    @property
+    def has_session(self) -> bool:
+        """True while any session, activated or not, is on this channel."""
+        return any(session.channel is self for session in self.context.sessions)
+
+    def session_activated(self, session: Session) -> None:
+        """A session has moved here; larger messages are accepted from now on."""
+        self._sessions.add(session)
+
+    def close(self, code: int, reason: str) -> None:
+        """End the connection with an ERR message."""
+        self.connection.fail(code, reason)
+
+    async def drained(self) -> None:
+        """Wait until the client has read what was sent."""
+        await self.connection.drained()
+
+    async def in_pool(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run cryptography in the worker pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.context.pool, function, *arguments)
+
+    # -- chunks
+
+    def maximum_chunk_bytes(self, kind: bytes) -> int:
+        """Largest chunk of a message type at this moment."""
+        if kind in (b"HEL", b"ERR"):
+            return self.context.limits.endpoint_url_bytes + 32
+        return self._receive_chunk_bytes
+
+    async def run(self) -> None:
+        """Serve the connection until it ends."""
+        worker = asyncio.get_running_loop().create_task(self._work_loop())
+        try:
+            while await self._take(await self.connection.next_chunk()):
+                pass
+            self.connection.close()
+        except ChannelError as error:
+            self.connection.fail(error.code, error.detail)
+        except Exception as error:  # noqa: BLE001 -- no request may end the server
+            _log_unexpected("connection", error)
+            self.connection.fail(Codes.BadInternalError, type(error).__name__)
+        finally:
+            worker.cancel()
+
+    def lost(self) -> None:
+        """The connection is gone."""
+        self._pending.clear()
+        self.context.sessions.channel_lost(self)
+
+    async def _take(self, chunk: bytes) -> bool:
+        kind = chunk[:3]
+        if kind == b"MSG":
+            limits = self.context.limits
+            large = self.activated
+            message = self.channel.receive(
+                chunk,
+                limits.message_bytes if large else limits.unactivated_message_bytes,
+                limits.chunks if large else limits.unactivated_chunks,
+            )
+            if message is not None:
+                await self._accept(message.request_id, message.body)
+            return True
+        if kind == b"OPN":
+            self.opening = True
+            try:
+                await self._opener.open(chunk)
+            finally:
+                self.opening = False
+            return True
+        if kind == b"HEL":
+            self._hello(chunk)
+            return True
+        if kind == b"CLO":
+            self.channel.receive(chunk, self.context.limits.unactivated_message_bytes, 1)
+        return False
+
+    def _hello(self, chunk: bytes) -> None:
+        limits = self.context.limits
+        if self.hello_s is not None:
+            raise ChannelError(Codes.BadTcpMessageTypeInvalid, "second Hello")
+        if len(chunk) < 8 + _HELLO.size:
+            raise ChannelError(Codes.BadDecodingError, "Hello is cut off")
+        _version, receive, send, message_bytes, chunks, url_size = _HELLO.unpack_from(chunk, 8)
+        url = chunk[8 + _HELLO.size :]
+        if url_size > limits.endpoint_url_bytes or url_size < -1 or max(url_size, 0) != len(url):
+            raise ChannelError(Codes.BadTcpEndpointUrlInvalid, f"endpoint URL of {url_size} bytes")
+        try:
+            url.decode("utf-8")
+        except UnicodeDecodeError:
+            raise ChannelError(Codes.BadTcpEndpointUrlInvalid, "endpoint URL is not UTF-8") from None
+        if min(receive, send) < limits.minimum_chunk_bytes:
+            raise ChannelError(
+                Codes.BadConnectionRejected,
+                f"buffers of {receive} and {send} bytes, at least {limits.minimum_chunk_bytes}",
+            )
+        # A newer protocol version is accepted; the answer says which one is spoken (OPC 10000-6 7.1.2.3).
+        self.hello_s = self.context.clock()
+        self.channel.send_chunk_bytes = min(receive, limits.chunk_bytes)
+        self._receive_chunk_bytes = min(send, limits.chunk_bytes)
+        self.channel.response_bytes, self.channel.response_chunks = message_bytes, chunks
+        body = struct.pack(
+            "<IIIII", 0, self._receive_chunk_bytes, self.channel.send_chunk_bytes, limits.message_bytes, limits.chunks
+        )
+        self.connection.write(b"ACKF" + _U4.pack(8 + len(body)) + body)
+
+    # -- requests
+
+    async def _accept(self, request_id: int, body: bytes) -> None:
+        request = self._decode_header(request_id, body)
+        if request is None:
+            return
+        if request.context.request_type in LOCAL_REQUEST_IDS:
+            # Cancel overtakes what it cancels.
+            await self._execute(request)
+            return
+        while len(self._pending) >= self.context.limits.queued_requests:
+            # Not reading on is the back-pressure that a pipelining client feels.
+            self._room.clear()
+            await self._room.wait()
+        self._pending.append(request)
+        self._work.set()
+
+    def _decode_header(self, request_id: int, body: bytes) -> _Request | None:
+        """Type id and request header. One that does not decode has no handle to answer to: the connection ends."""
+        try:
+            scan = Scan(body, self.context.limits)
+            scan_node_id(scan)
+            header_at = scan.position
+            structure(ua.RequestHeader)(scan)
+            type_id = nodeid_from_binary(Buffer(body))
+            header = struct_from_binary(ua.RequestHeader, Buffer(body, header_at))
+        except ServiceFaultError as error:
+            raise ChannelError(error.code, f"request header: {error.detail}") from error
+        except Exception as error:
+            raise ChannelError(Codes.BadDecodingError, f"request header: {type(error).__name__}") from error
+        number = type_id.Identifier if type_id.NamespaceIndex == 0 and isinstance(type_id.Identifier, int) else 0
+        hint_s = int(header.TimeoutHint) / 1000
+        context = RequestContext(
+            request_id,
+            number,
+            header,
+            self,
+            self.channel,
+            self.connection.peer,
+            self.context.clock() + hint_s if hint_s else None,
+        )
+        return _Request(context, self.context.services.find(number), body, scan.position)
+
+    async def _work_loop(self) -> None:
+        while True:
+            while self._pending:
+                await self.connection.drained()
+                if not self._pending:
+                    break
+                request = self._pending.popleft()
+                self._room.set()
+                await self._execute(request)
+            self._work.clear()
+            await self._work.wait()
+
+    def cancel_requests(self, session: Session, handle: int) -> int:
+        """Answer queued requests of a session with this handle BadRequestCancelledByClient; their number."""
+        found = [
+            request
+            for request in self._pending
+            if request.context.request_handle == handle
+            and self.context.sessions.find(request.context.header.AuthenticationToken) is session
+        ]
+        for request in found:
+            self._pending.remove(request)
+            self.send_fault(request.context, Codes.BadRequestCancelledByClient)
+        self._room.set()
+        return len(found)
+
+    async def _execute(self, request: _Request) -> None:
+        context = request.context
+        try:
+            response = await self._call(request)
+            if response is None:
+                return
+            if isinstance(response, (bytes, bytearray, memoryview)):
+                self.send_raw(context, bytes(response))
+            else:
+                self.send_response(context, response)
+        except ServiceFaultError as error:
+            logger.debug("%s refused: %s", _name(request), error)
+            self.send_fault(context, error.code)
+        except (ServiceError, UaStatusCodeError) as error:
+            self.send_fault(context, int(error.code))
+        except ChannelError as error:
+            self.connection.fail(error.code, error.detail)
+        except Exception as error:  # noqa: BLE001 -- no request may end the server
+            _log_unexpected(_name(request), error)
+            self.send_fault(context, Codes.BadInternalError)
+
+    async def _call(self, request: _Request) -> Any:
+        service, context, server = request.service, request.context, self.context
+        if service is None:
+            raise ServiceFaultError(Codes.BadServiceUnsupported, f"request type i={context.request_type}")
+        session = server.sessions.authorise(context.header.AuthenticationToken, self) if service.session else None
+        if not server.accepting and service.name != "CloseSession":
+            raise ServiceFaultError(Codes.BadServerHalted, "server is stopping")
+        if context.deadline_s is not None and server.clock() > context.deadline_s:
+            raise ServiceFaultError(Codes.BadTimeout, "waited longer than TimeoutHint")
+        if service.raw:
+            return await service.handler(session, Buffer(request.body, request.position), context)
+        params = await self._decode(service, request)
+        if service.operations is not None:
+            count = service.operations(params)
+            if count == 0:
+                raise ServiceFaultError(Codes.BadNothingToDo, "empty list")
+            if service.maximum is not None and count > getattr(server.limits, service.maximum):
+                raise ServiceFaultError(Codes.BadTooManyOperations, f"{count} operations")
+        return await service.handler(session, params, context)
+
+    async def _decode(self, service: Service, request: _Request) -> Any:
+        """Scan, then decode; what is expensive does both in the worker pool."""
+        limits, size = self.context.limits, len(request.body)
+        try:
+            if size > limits.decode_inline_price:
+                return await self.in_pool(_scan_and_decode, service, request, limits, True)
+            decoded = _scan_and_decode(service, request, limits, False)
+            return (
+                decoded if decoded is not None else await self.in_pool(_scan_and_decode, service, request, limits, True)
+            )
+        except ServiceFaultError:
+            raise
+        except Exception as error:
+            raise ServiceFaultError(Codes.BadDecodingError, type(error).__name__) from error
+
+    # -- answers
+
+    def send_response(self, context: RequestContext, response: Any) -> None:
+        """Fill in the response header and send."""
+        header = response.ResponseHeader
+        header.RequestHandle = context.header.RequestHandle
+        header.Timestamp = datetime.now(UTC)
+        self.send_raw(context, struct_to_binary(response))
+
+    def send_raw(self, context: RequestContext, body: bytes) -> None:
+        """Send a complete response body; a second answer to one request is dropped."""
+        if context.answered or not self.connection.open:
+            return
+        data = self.channel.seal(body, context.request_id)
+        if data is None:
+            self.send_fault(context, Codes.BadResponseTooLarge)
+            return
+        context.answered = True
+        self.connection.write(data)
+
+    def send_fault(self, context: RequestContext, code: int) -> None:
+        """Answer with a ServiceFault."""
+        if context.answered or not self.connection.open:
+            return
+        counters = self.context.counters
+        counters.rejected_requests += 1
+        counters.security_rejected_requests += code in SECURITY_CODES
+        response: Any = ua.ServiceFault()
+        header = response.ResponseHeader
+        header.ServiceResult = ua.StatusCode(ua.UInt32(code))
+        header.RequestHandle = context.header.RequestHandle
+        header.Timestamp = datetime.now(UTC)
+        data = self.channel.seal(struct_to_binary(response), context.request_id)
+        context.answered = True
+        if data is None:
+            raise ChannelError(Codes.BadResponseTooLarge, f"not even {code_name(code)} fits the client's limits")
+        self.connection.write(data)
+
+
+def _scan_and_decode(service: Service, request: _Request, limits: Any, expensive: bool) -> Any:
+    """Decoded parameters; None when decoding is too expensive here and ``expensive`` is False."""
+    if service.parameters_class is not None:
+        scan = scan_structure(service.parameters_class, request.body, limits, request.position)
+        if not expensive and scan.price > limits.decode_inline_price:
+            return None
+        return struct_from_binary(service.parameters_class, Buffer(request.body, request.position))
+    # Requests whose parameters stand in the request itself, such as CloseSession.
+    scan = Scan(request.body, limits)
+    structure(service.request_class)(scan)
+    return struct_from_binary(service.request_class, Buffer(request.body))
+
+
+def _name(request: _Request) -> str:
+    return request.service.name if request.service else f"request type i={request.context.request_type}"
+
+
+def _log_unexpected(what: str, error: Exception) -> None:
+    # Neither the message of the exception nor arguments: either could hold a secret of the client.
+    logger.error(
+        "OPC UA %s failed: %s\n%s", what, type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
+    )
