@@ -6,6 +6,7 @@ the elements of its level. The ordinal is an index into the image; it is valid f
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,11 +71,15 @@ class Topology:
 
     def count(self, level: Level) -> int:
         """Number of elements of a level."""
-        return len(self.of_level(level))
+        return len(self._levels[level])
 
     def of_level(self, level: Level) -> tuple[Element, ...]:
         """The elements of a level in the order of their ordinals."""
-        return tuple(element for element in self.elements if element.level is level)
+        return self._levels[level]
+
+    @cached_property
+    def _levels(self) -> dict[Level, tuple[Element, ...]]:
+        return {level: tuple(e for e in self.elements if e.level is level) for level in Level}
 
     def ancestors(self, element: Element) -> list[Element]:
         """The element's parents, nearest first."""

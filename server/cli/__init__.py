@@ -1,0 +1,48 @@
+"""The command line. Exit codes: 0 stopped cleanly, 2 configuration or usage, 3 cannot start."""
+
+import sys
+
+import typer
+
+from information_model.validation import InvalidConfiguration
+from server import __version__
+from server.cli import certs, check, points, replay, run, simulate, users
+
+CONFIGURATION, CANNOT_START = 2, 3
+
+app = typer.Typer(
+    help="Battery management server for grid storage: OPC UA and IEC 61850.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("demo")(run.demo)
+app.command("run")(run.run)
+app.command("simulate")(simulate.simulate)
+app.command("replay")(replay.replay)
+app.command("check")(check.check)
+app.command("points")(points.points)
+app.add_typer(users.app, name="users")
+app.add_typer(certs.app, name="certs")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"gridbms {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Options of all commands."""
+
+
+def main() -> None:
+    """Entry point of the program."""
+    try:
+        app()
+    except InvalidConfiguration as error:
+        print(error, file=sys.stderr)
+        sys.exit(CONFIGURATION)

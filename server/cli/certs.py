@@ -1,0 +1,46 @@
+"""`gridbms certs`: which client certificates are trusted. Trust takes effect without restart."""
+
+from pathlib import Path
+
+import typer
+
+from server.pki.trust_store import CertificateNotFoundError, Listed, TrustFolder
+
+app = typer.Typer(help="Client certificates: list, trust, reject.", no_args_is_help=True)
+DATA = typer.Option(Path(".demo"), "--data", help="Data directory.")
+
+
+def _store(data: Path) -> TrustFolder:
+    return TrustFolder(data / "pki")
+
+
+def _line(listed: Listed) -> str:
+    uris = ", ".join(listed.application_uris)
+    return f"{listed.state:9}  {listed.thumbprint}  {listed.common_name}  {uris}  until {listed.not_after}"
+
+
+@app.command("list")
+def list_certificates(data: Path = DATA) -> None:
+    """List trusted, issuer and rejected certificates."""
+    for listed in _store(data).list():
+        typer.echo(_line(listed))
+
+
+@app.command("trust")
+def trust(thumbprint: str = typer.Argument(help="Thumbprint or its beginning."), data: Path = DATA) -> None:
+    """Trust a certificate that was rejected."""
+    try:
+        typer.echo(_line(_store(data).trust(thumbprint)))
+    except CertificateNotFoundError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command("reject")
+def reject(thumbprint: str = typer.Argument(help="Thumbprint or its beginning."), data: Path = DATA) -> None:
+    """Withdraw the trust in a certificate; its sessions end."""
+    try:
+        typer.echo(_line(_store(data).reject(thumbprint)))
+    except CertificateNotFoundError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(2) from None

@@ -1,0 +1,158 @@
+"""`gridbms run` and `gridbms demo`: the whole program, until Ctrl-C."""
+
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import typer
+
+from information_model.catalogue import Catalogue
+from information_model.points.row import Level
+from information_model.roles import Role
+from server.config.site import Site, load_site
+from server.logs import configure
+from server.pki.files import make_private_folder
+from server.runtime.block import Layout, Reader, Unavailable
+from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError, lock, require_space, run_directory
+from server.supervisor.roles import Places
+from server.supervisor.supervisor import Supervisor
+from server.users import UserDirectory
+
+CANNOT_START = 3
+LOG_BYTES = 64 << 20
+DEMO_DATA = Path(".demo")
+DEMO_SITE = Path("examples/demo.toml")
+DEMO_USERS = (
+    ("observer", Role.OBSERVER),
+    ("operator", Role.OPERATOR),
+    ("engineer", Role.ENGINEER),
+    ("admin", Role.SECURITY_ADMIN),
+)
+STATUS_PERIOD_S = 1.0
+PORT = typer.Option(None, "--opcua-port", min=0, max=65535, help="Port of the OPC UA face; 0 picks a free one.")
+HOST = typer.Option(None, "--opcua-host", help="Address that the OPC UA face listens on.")
+RUN = typer.Option(None, "--run", help="Run directory on a tmpfs; found by itself where not given.")
+
+
+def run(
+    site: Path = typer.Argument(help="Site file (TOML)."),
+    data: Path = typer.Option(..., "--data", help="Data directory; made where it does not exist."),
+    opcua_port: int | None = PORT,
+    opcua_host: str | None = HOST,
+    run_dir: Path | None = RUN,
+) -> None:
+    """Run a site until it is told to stop."""
+    raise typer.Exit(start(load_site(site), site, data, run_dir, opcua_port, opcua_host, print_endpoint))
+
+
+def demo(
+    data: Path = typer.Option(DEMO_DATA, "--data", help="Data directory."),
+    site: Path = typer.Option(DEMO_SITE, "--site", help="Site file (TOML) with a simulated plant."),
+    opcua_port: int | None = PORT,
+    opcua_host: str | None = HOST,
+    run_dir: Path | None = RUN,
+) -> None:
+    """Run the demonstration plant: simulated racks on a real bus, all faces, four users."""
+    found = load_site(site)
+    password = demo_users(data)
+
+    def announce(content: dict[str, object]) -> None:
+        print_endpoint(content)
+        names = ", ".join(name for name, _ in DEMO_USERS)
+        print(f"users     {names}")
+        print(f"password  {password or '(as printed at the first start)'}", flush=True)
+
+    raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, announce))
+
+
+def demo_users(data: Path) -> str | None:
+    """Make the demo's users where there are none; the password is that of GRIDBMS_DEMO_PASSWORD, or a new one."""
+    make_private_folder(data)
+    given = os.environ.get("GRIDBMS_DEMO_PASSWORD")
+    directory = UserDirectory(data)
+    if directory.list() and given is None:
+        return None
+    password = given or secrets.token_urlsafe(9)
+    for name, role in DEMO_USERS:
+        directory.add(name, password, [role])
+    return password
+
+
+def print_endpoint(content: dict[str, object]) -> None:
+    """Say where clients find the faces."""
+    face = content.get("opcua")
+    if isinstance(face, dict):
+        print(f"OPC UA    {face['endpoint']}")
+    print("Ctrl-C stops", flush=True)
+
+
+def start(
+    site: Site,
+    site_file: Path,
+    data: Path,
+    run_dir: Path | None,
+    port: int | None,
+    host: str | None,
+    announce: Callable[[dict[str, object]], None],
+) -> int:
+    """Check the directories, then supervise until the end. Returns the exit code."""
+    configure("supervisor")
+    try:
+        make_private_folder(data)
+        with lock(data):
+            run = run_directory(data, run_dir)
+            require_space(run, Layout(site.catalogue.columns()).size * 2 + LOG_BYTES)
+            places = Places(
+                site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
+            )
+            status = StatusLine(site, run)
+            return Supervisor(site, places, announce, status.turn).run()
+    except (DataDirectoryLockedError, RunDirectoryError, OSError) as error:
+        print(f"cannot start: {error}", file=sys.stderr)
+        return CANNOT_START
+
+
+class StatusLine:
+    """One line about the plant, renewed in place on a terminal; nothing where the output is no terminal."""
+
+    def __init__(self, site: Site, run: Path) -> None:
+        self._catalogue: Catalogue = site.catalogue
+        columns = {name: length for name, _, length in site.catalogue.columns()}
+        self._reader = Reader(run / "image", Layout(site.catalogue.columns()))
+        self._value = np.zeros(columns["value"])
+        self._due = 0.0
+        self._terminal = sys.stdout.isatty()
+
+    def turn(self) -> None:
+        """Renew the line once a second."""
+        now = time.monotonic()
+        if not self._terminal or now < self._due:
+            return
+        self._due = now + STATUS_PERIOD_S
+        with contextlib.suppress(Unavailable):
+            self._reader.read({"value": self._value})
+            width = shutil.get_terminal_size().columns
+            sys.stdout.write("\r" + self.text()[: width - 1].ljust(width - 1))
+            sys.stdout.flush()
+
+    def text(self) -> str:
+        """The line."""
+        parts = []
+        for label, path, scale, unit in (
+            ("SOC", "Measurements.StateOfCharge", 1, "%"),
+            ("power", "Measurements.DcActivePower", 1e-3, "kW"),
+            ("racks closed", "State.ConnectedRackCount", 1, ""),
+            ("warnings", "Alarms.ActiveWarningCount", 1, ""),
+            ("limits", "Alarms.ActiveLimitCount", 1, ""),
+            ("trips", "Alarms.ActiveTripCount", 1, ""),
+        ):
+            if self._catalogue.has(Level.SYSTEM, path):
+                value = self._value[self._catalogue.slots(Level.SYSTEM, path)][0] * scale
+                parts.append(f"{label} {value:.6g} {unit}".rstrip())
+        return "  ".join(parts)

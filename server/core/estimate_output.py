@@ -1,0 +1,59 @@
+"""How estimates get into the working image: only points that the site has, with the quality that their inputs allow."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from information_model import quality
+from information_model.points.row import Level
+from server.core.now import Now
+from server.core.working import Array, Working
+
+
+class Read(NamedTuple):
+    """A rack quantity as an estimator may use it: NaN where it is Bad or absent."""
+
+    value: NDArray[np.float64]
+    time: NDArray[np.int64]
+
+
+class Output:
+    """Access of the estimators to the working image in one cycle."""
+
+    def __init__(self, working: Working, now: Now) -> None:
+        self.working, self.now = working, now
+        self._racks = working.catalogue.topology.count(Level.RACK)
+
+    def has(self, path: str) -> bool:
+        """True where racks have the point."""
+        return self.working.has(Level.RACK, path)
+
+    def has_matrix(self, name: str) -> bool:
+        """True where racks have the matrix."""
+        return self.working.has(Level.RACK, f"CellData.{name}")
+
+    def read(self, path: str) -> Read:
+        """A rack quantity; all NaN where the site does not have it."""
+        if not self.has(path):
+            return Read(np.full(self._racks, np.nan), np.zeros(self._racks, np.int64))
+        scalars = self.working.scalars(Level.RACK, path)
+        return Read(np.where(scalars.good, scalars.value, np.nan), scalars.time.copy())
+
+    def rack(self, path: str, value: Array, time: Array | int, missing: NDArray[np.bool_] | None = None) -> None:
+        """Write a rack estimate; NaN (or `missing`) becomes Bad."""
+        self.write(Level.RACK, path, value, time, missing)
+
+    def write(
+        self, level: Level, path: str, value: Array, time: Array | int, missing: NDArray[np.bool_] | None = None
+    ) -> None:
+        """Write an estimate of any level."""
+        if not self.working.has(level, path):
+            return
+        point = self.working.scalars(level, path)
+        lost = np.isnan(value) if missing is None else missing
+        point.value[:] = np.where(lost, np.nan, value)
+        # What cannot be estimated keeps the time of the last estimate: nothing was measured at this moment.
+        point.time[:] = np.where(lost, point.time, time)
+        never = lost & (point.status == quality.WAITING)
+        point.status[:] = np.where(never, quality.WAITING, np.where(lost, quality.BAD_STALE, quality.GOOD))

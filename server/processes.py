@@ -1,0 +1,122 @@
+"""The main functions of the processes that the supervisor starts. Each imports only what it needs itself."""
+
+import argparse
+import logging
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from information_model.validation import InvalidConfiguration
+from server.config.site import Site, load_site
+from server.logs import configure
+from server.runtime.parent import Beat, bind_to_parent
+
+log = logging.getLogger("gridbms.process")
+
+STOPPED, CONFIGURATION, CANNOT_START = 0, 2, 3
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process is told."""
+
+    role: str
+    site: Site
+    run: Path
+    data: Path
+    beat: Beat
+    host: str | None
+    port: int | None
+    simulated: bool
+
+    @property
+    def name(self) -> str:
+        """`field1` of `field-field1`."""
+        return self.role.partition("-")[2]
+
+
+def _core(task: Task) -> None:
+    from server.core.process import run_core
+
+    run_core(task.site, task.run, task.data, task.beat, simulated=task.simulated)
+
+
+def _mirror(task: Task) -> None:
+    from server.runtime.mirror import run_mirror
+
+    stopped = False
+
+    def stop(number: int, frame: object) -> None:
+        nonlocal stopped
+        stopped = True
+
+    signal.signal(signal.SIGTERM, stop)
+    task.beat.ready()
+    run_mirror(task.run, task.data, lambda: stopped, task.beat.beat)
+
+
+def _archive(task: Task) -> None:
+    from server.archive.process import run_archive
+
+    run_archive(task.site, task.run, task.data, task.beat)
+
+
+def _opcua(task: Task) -> None:
+    from server.opcua.face import run_opcua
+
+    run_opcua(task.site, task.run, task.data, task.beat, task.host, task.port)
+
+
+def _field(task: Task) -> None:
+    from server.field.process import run_field
+
+    run_field(task.site, task.name, task.run, task.beat)
+
+
+def _plant(task: Task) -> None:
+    from server.field.plant import run_site_plant
+
+    run_site_plant(task.site, task.run, task.beat)
+
+
+ROLES: dict[str, Callable[[Task], None]] = {
+    "core": _core,
+    "mirror": _mirror,
+    "archive": _archive,
+    "opcua": _opcua,
+    "field": _field,
+    "plant": _plant,
+}
+
+
+def run_process(arguments: list[str]) -> int:
+    """Run the process that the supervisor named. Returns the exit code."""
+    parser = argparse.ArgumentParser(prog="gridbms process")
+    parser.add_argument("role")
+    parser.add_argument("--site", type=Path, required=True)
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--beat", type=int, required=True)
+    parser.add_argument("--host")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--simulated", action="store_true")
+    given = parser.parse_args(arguments)
+    bind_to_parent(given.parent)
+    os.umask(0o077)
+    configure(given.role)
+    try:
+        site = load_site(given.site)
+    except InvalidConfiguration as error:
+        log.error("%s", error)
+        return CONFIGURATION
+    beat = Beat(given.beat)
+    task = Task(given.role, site, given.run, given.data, beat, given.host, given.port, given.simulated)
+    kind = given.role.partition("-")[0]
+    try:
+        ROLES[kind](task)
+    except KeyboardInterrupt:
+        return STOPPED
+    return STOPPED
