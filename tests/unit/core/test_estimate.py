@@ -110,8 +110,8 @@ def test_a_start_under_load_is_doubtful_until_the_first_rest(field, chain) -> No
     field.all_good(cell_v=3.2602, DcCurrent=50.0)
     chain.step()
     loaded = chain.get("Measurements.StateOfChargeSigma")[0]
-    for _ in range(70):
-        field.all_good(cell_v=3.2602, DcCurrent=0.0)
+    for second in range(70):
+        field.all_good(cell_v=3.2602 + 0.0001 * (second % 2), DcCurrent=0.0)
         chain.step(1.0)
     assert chain.get("Measurements.StateOfCharge")[0] == pytest.approx(25.0, abs=0.2)
     assert chain.get("Measurements.StateOfChargeSigma")[0] < loaded / 3
