@@ -1,0 +1,86 @@
+"""Opening the databases: schema by numbered migrations, read-only access, and what is done with a damaged file."""
+
+import logging
+import os
+import sqlite3
+import time
+from importlib.resources import files
+from pathlib import Path
+
+log = logging.getLogger("gridbms.store")
+
+ARCHIVE, JOURNAL = "archive.db", "journal.db"
+VERSION = 1
+CHECK_LIMIT_BYTES = 1 << 30
+
+
+class WrongVersionError(Exception):
+    """The database was written by another version of the program; the text says what to do."""
+
+
+def open_for_writing(path: Path, kind: str, *, synchronous: str) -> sqlite3.Connection:
+    """The database of `kind` ("archive", "journal"), made where it is absent.
+
+    A damaged file is renamed aside and a new one begun: history is worth less than a program that runs. Raises
+    WrongVersionError for a file of another version.
+    """
+    if path.exists() and not _sound(path):
+        set_aside(path)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=5, check_same_thread=False)
+    os.chmod(path, 0o600)
+    connection.execute("PRAGMA page_size=8192")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={synchronous}")
+    connection.execute("PRAGMA journal_size_limit=67108864")
+    _migrate(connection, path, kind)
+    return connection
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, kind: str) -> None:
+    found = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > VERSION:
+        raise WrongVersionError(
+            f"{path}: written by version {found} of the format, this program reads {VERSION}; "
+            "use the newer program, or another data directory"
+        )
+    for number in range(found + 1, VERSION + 1):
+        script = files("server.archive").joinpath("migrations", f"{kind}-{number:04}.sql").read_text()
+        connection.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
+
+
+def _sound(path: Path) -> bool:
+    """A quick look: SQLite finds broken structure; damaged values are found by our own check sums when they are read."""
+    try:
+        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+            if path.stat().st_size <= CHECK_LIMIT_BYTES:
+                return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError:
+        return False
+    return True
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a damaged database with its companions; it is never deleted."""
+    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+    target = path.with_name(f"{path.name}.damaged-{stamp}")
+    for suffix in ("", "-wal", "-shm"):
+        source = path.with_name(path.name + suffix)
+        if source.exists():
+            os.replace(source, target.with_name(target.name + suffix))
+    log.error("%s is damaged: kept as %s, a new one is begun", path, target)
+    return target
+
+
+def open_for_reading(path: Path) -> sqlite3.Connection:
+    """A read-only connection; FileNotFoundError where the database does not exist yet."""
+    if not path.exists():
+        raise FileNotFoundError(path)
+    connection = sqlite3.connect(
+        f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=2, check_same_thread=False
+    )
+    connection.execute("PRAGMA query_only=1")
+    return connection
