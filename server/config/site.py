@@ -22,6 +22,7 @@ from information_model.points.row import Kind, Level, Producer
 from information_model.producers import produced
 from information_model.topology import RackShape, Topology
 from information_model.validation import InvalidConfiguration, Problem, read_toml, validate
+from server import __version__
 from server.config import names as naming
 from server.config.inputs import InputPlan, RackSource, plan_inputs
 from server.config.maps import find_map
@@ -107,11 +108,17 @@ def build_site(path: Path, file: SiteFile) -> Site:
     _thresholds(file, topology, names, constants, field_points, mistakes)
     if mistakes:
         raise InvalidConfiguration(str(path), mistakes)
-    catalogue = catalogues.build(topology, field_points, constants)
-    sources = [RackSource(rack.element, rack.ordinal, rack.bus, rack.node, rack.map) for rack in racks]
     digest = hashlib.sha256(file.model_dump_json().encode())
     for name in sorted(maps):
         digest.update(name.encode() + maps[name].model_dump_json().encode())
+    identity = digest.hexdigest()[:32]
+    constants["ESS", "Server.Version"] = __version__
+    constants["ESS", "Server.ConfigurationHash"] = identity
+    # The row has to stand before the hash can be taken; the hash covers ids and places, no constants.
+    constants["ESS", "Server.CatalogueHash"] = ""
+    catalogue = catalogues.build(topology, field_points, constants)
+    constants["ESS", "Server.CatalogueHash"] = catalogue.hash
+    sources = [RackSource(rack.element, rack.ordinal, rack.bus, rack.node, rack.map) for rack in racks]
     return Site(
         path=path,
         file=file,
@@ -120,7 +127,7 @@ def build_site(path: Path, file: SiteFile) -> Site:
         racks=racks,
         inputs=plan_inputs(file, sources, catalogue),
         names=names,
-        hash=digest.hexdigest()[:32],
+        hash=identity,
     )
 
 

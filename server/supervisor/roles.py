@@ -46,7 +46,7 @@ def roles_of(site: Site, places: Places) -> list[Role]:
     """The processes of a site, in the order of their start."""
     found = [Role("core", 1.0, 1), Role("mirror", 10.0, 3)]
     if places.simulate and site.file.simulator is not None:
-        found.append(Role("plant", 5.0, 2))
+        found.append(Role("plant", 5.0, 3))
     found += [Role(f"field-{plan.process}", 3.0, 2) for plan in site.inputs]
     if site.file.opcua.enabled:
         found.append(Role("opcua", 5.0, 0))

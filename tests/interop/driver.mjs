@@ -91,7 +91,7 @@ async function browseAll(p) {
   let waiting = [resolveNodeId(p.root)];
   state.session.requestedMaxReferencesPerNode = p.page ?? 0;
   while (waiting.length) {
-    const batch = waiting.splice(0, 100);
+    const batch = waiting.splice(0, p.page ? 8 : 100);  // the server holds ten continuation points
     const results = await state.session.browse(batch.map((nodeId) => ({
       nodeId, browseDirection: BrowseDirection.Forward, referenceTypeId: resolveNodeId("HierarchicalReferences"),
       includeSubtypes: true, nodeClassMask: 0, resultMask: 63,

@@ -18,7 +18,13 @@ from information_model.quality import TABLE as QUALITIES
 NAMES = {
     f"{scope}.{name}": 1.0
     for scope in ("system", "array", "rack")
-    for name in ("rated_energy_wh", "rated_capacity_ah", "max_charge_current_a", "max_discharge_current_a", "max_voltage_v")
+    for name in (
+        "rated_energy_wh",
+        "rated_capacity_ah",
+        "max_charge_current_a",
+        "max_discharge_current_a",
+        "max_voltage_v",
+    )
 } | {
     "system.rated_charge_power_w": 1.0,
     "system.rated_discharge_power_w": 1.0,
@@ -125,7 +131,14 @@ def test_opening_has_no_permissive_and_never_waits() -> None:
 def test_every_quality_has_a_status_and_the_severity_fits() -> None:
     assert [row.quality for row in QUALITIES] == list(Quality)
     assert STATUS[Quality.GOOD] == 0
-    for quality in (Quality.WAITING, Quality.STALE, Quality.INVALID, Quality.RANGE, Quality.E2E, Quality.NO_COMMUNICATION):
+    for quality in (
+        Quality.WAITING,
+        Quality.STALE,
+        Quality.INVALID,
+        Quality.RANGE,
+        Quality.E2E,
+        Quality.NO_COMMUNICATION,
+    ):
         assert STATUS[quality] >> 30 == 2
     for quality in (Quality.LAST_USABLE, Quality.SUSPECT, Quality.INCONSISTENT, Quality.RATE):
         assert STATUS[quality] >> 30 == 1

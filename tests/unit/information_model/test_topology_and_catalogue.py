@@ -30,7 +30,12 @@ def test_removing_a_rack_shifts_no_id(topology) -> None:
 
 @pytest.mark.parametrize(
     "arrays",
-    [[(1, [(1, SMALL), (1, SMALL)])], [(1, [(1, SMALL)]), (1, [(1, SMALL)])], [(0, [(1, SMALL)])], [(1, [(1000, SMALL)])]],
+    [
+        [(1, [(1, SMALL), (1, SMALL)])],
+        [(1, [(1, SMALL)]), (1, [(1, SMALL)])],
+        [(0, [(1, SMALL)])],
+        [(1, [(1000, SMALL)])],
+    ],
 )
 def test_numbers_are_unique_and_in_range(arrays) -> None:
     with pytest.raises(ValueError, match=r"number"):
