@@ -70,7 +70,7 @@ def _row(
         "deadband": number(point.deadband),
         "period_s": number(point.period_s),
         "stale_after_s": number(point.stale_after_s),
-        "history": point.history.value,
+        "history": "none" if row.constant else point.history.value,
         "aggregation": point.aggregation.value,
         "iec61850": iec61850_reference(catalogue, element, point.iec61850, iec_prefix),
         "sunspec": point.sunspec,

@@ -23,6 +23,14 @@ def tell_serving(run: Path, face: str, facts: Mapping[str, object]) -> None:
     _write(serving_path(run, face), facts)
 
 
+def served_port(run: Path, face: str) -> int:
+    """Port that a face has served on since the program started; 0 where it has not yet."""
+    try:
+        return int(json.loads(serving_path(run, face).read_text())["port"])
+    except (FileNotFoundError, KeyError, ValueError):
+        return 0
+
+
 def write_ready(data: Path, run: Path, faces: list[str], pids: Mapping[str, int]) -> dict[str, object]:
     """Write ready.json and return what stands in it."""
     content: dict[str, object] = {"version": __version__}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.config.site import Site
+from server.supervisor.ready import served_port
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,8 @@ def command_line(role: Role, places: Places, beat_fd: int) -> list[str]:
     line = [sys.executable, "-m", "server", role.name, "--site", str(places.site_file), "--run", str(places.run)]
     line += ["--data", str(places.data), "--parent", str(os.getpid()), "--beat", str(beat_fd)]
     if role.kind == "opcua" and places.opcua_port is not None:
-        line += ["--port", str(places.opcua_port)]
+        # A face that is started again keeps the port that was free at the first start: its clients look there.
+        line += ["--port", str(served_port(places.run, "opcua") or places.opcua_port)]
     if role.kind == "opcua" and places.opcua_host is not None:
         line += ["--host", places.opcua_host]
     if places.simulate:
