@@ -71,8 +71,10 @@ class Computed:
         for depth in range(min(4, len(parts)), 0, -1):
             element = self.topology.by_name.get(".".join(parts[:depth]))
             if element is not None:
-                node = self.models[element.level].get(".".join(parts[depth:]))
-                return None if node is None else Place(node, element)
+                rel = ".".join(parts[depth:])
+                node = self.models[element.level].get(rel)
+                # "ESS." has a part behind the element, an empty one: it names nothing.
+                return None if node is None or (not rel and depth < len(parts)) else Place(node, element)
         return None
 
     def places(self) -> Iterator[Place]:
