@@ -10,7 +10,9 @@ from adapters.simulator.database import write_database
 from adapters.simulator.description import PlantDescription
 from adapters.simulator.layout import Desired
 from adapters.simulator.plant import SimulatedPlant
+from adapters.simulator.rack import Command
 from information_model.device_map import load_device_map
+from information_model.enumerations import OperatingState
 from information_model.topology import RackShape
 
 from .conftest import SHAPE, rack_description
@@ -147,6 +149,19 @@ def test_a_long_step_sends_every_page_once() -> None:
     pages = plant.frames(1).columns
     paged = ((pages.ids >> 8) & 0xFF) == 3
     assert sorted(pages.data[paged, 0].tolist()) == list(range(4))
+
+
+@pytest.mark.parametrize("dt_s", [0.1, 0.5, 0.9])
+def test_racks_close_in_the_same_time_whatever_the_step(operator, dt_s: float) -> None:
+    someone = operator(2)
+    plant, state = someone.plant, 0
+    while state != OperatingState.CLOSED and plant.time_s < 5:
+        someone.alive += 1
+        for rack in plant.description.racks:
+            plant.command(rack.bus, rack.node, Command(Desired.CLOSE, 50.0, 50.0, 0, someone.alive))
+        plant.step(dt_s)
+        state = min(rack.state for rack in plant.status())
+    assert plant.time_s < 3.0
 
 
 def test_racks_of_other_shapes_and_chemistries_live_in_one_plant() -> None:

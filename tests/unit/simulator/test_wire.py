@@ -36,9 +36,7 @@ def test_records_may_arrive_in_pieces_of_any_size() -> None:
         assert idents == list(range(100))
 
 
-@pytest.mark.parametrize(
-    ("place", "value"), [(5, 0), (5, 1), (5, 3), (4, 9), (6, 1), (7, 1)], ids=lambda pair: str(pair)
-)
+@pytest.mark.parametrize(("place", "value"), [(5, 0), (5, 1), (5, 3), (4, 9), (6, 1), (7, 1)], ids=str)
 def test_a_byte_that_no_record_has_ends_the_connection(place: int, value: int) -> None:
     record = bytearray(pack(frames(1)))
     record[place] = value
