@@ -16,15 +16,18 @@ from information_model.quality import Quality
 from server.config.site import Site, load_site
 from server.core.blocks import InputBlock
 from server.core.cycle import Outputs, State, step
+from server.core.estimate import Estimation
 from server.core.journal import Journal
 from server.core.now import Now
 from server.core.server_points import Surroundings
+from server.core.working import Working
 from server.runtime.eventlog import LogFull
 from server.runtime.link import Answer, Request
 from server.runtime.records import Payload, RecordKind, decode
 from server.runtime.segment import Record
 
-PERIOD_S = 0.1
+PERIOD_S, LONG_PERIOD_S = 0.1, 0.5
+LONG_WAIT_S = 1.2
 START_NS, OFFSET_NS = 1_000_000_000_000, 1_700_000_000_000_000_000
 MODULES, CELLS = 2, 4
 CELL_COUNT = MODULES * CELLS
@@ -114,6 +117,25 @@ class MemoryLog:
         """Nobody sleeps here."""
 
 
+class EveryFifthCycle:
+    """The estimators, five times as rarely as in a plant: cells come once a second, and scripts are many."""
+
+    def __init__(self, estimation: Estimation) -> None:
+        self._estimation = estimation
+        self._due_ns = 0
+
+    def step(self, working: Working, now: Now) -> None:
+        if now.mono_ns >= self._due_ns:
+            self._due_ns = now.mono_ns + 450_000_000
+            self._estimation.step(working, now)
+
+    def retained(self) -> dict[str, Any]:
+        return self._estimation.retained()
+
+    def restore(self, body: dict[str, Any], down_s: float) -> None:
+        self._estimation.restore(body, down_s)
+
+
 @dataclass
 class Rack:
     """The hardware of one rack: cells, contactors that take their time, and what a test does to it."""
@@ -175,6 +197,8 @@ class Script:
         self.field_alive = True
         self._surroundings = surroundings
         self._numbers = 0
+        self._period_s = PERIOD_S
+        self._second = -1
         self._columns = [{n: np.zeros(k, d) for n, d, k in plan.columns()} for plan in self.site.inputs]
         self.answers: list[Answer] = []
         self.waits = False
@@ -183,11 +207,13 @@ class Script:
 
     def _start(self) -> None:
         self.journal = Journal(self.log)
-        self.state = State(self.site, self.journal, surroundings=self._surroundings, simulated=True)
+        estimation = EveryFifthCycle(Estimation(self.site))
+        around = self._surroundings
+        self.state = State(self.site, self.journal, surroundings=around, simulated=True, estimation=estimation)
 
     @property
     def now(self) -> Now:
-        return Now(self.ns, self.ns + self.offset_ns, self.offset_ns, PERIOD_S)
+        return Now(self.ns, self.ns + self.offset_ns, self.offset_ns, self._period_s)
 
     @property
     def seconds(self) -> float:
@@ -196,20 +222,21 @@ class Script:
     # time
 
     def at(self, seconds: float) -> Script:
-        """Run cycles until this second of the script."""
+        """Run cycles until this second of the script: of 0.1 s, in a long wait of 0.5 s but for its last seconds."""
         while self.seconds < seconds - PERIOD_S / 2:
-            self.cycle()
+            self.cycle(LONG_PERIOD_S if seconds - self.seconds > LONG_WAIT_S else PERIOD_S)
         return self
 
     def later(self, seconds: float) -> Script:
         """Run cycles for so long."""
         return self.at(self.seconds + seconds)
 
-    def cycle(self) -> Script:
+    def cycle(self, period_s: float = PERIOD_S) -> Script:
         """One cycle: the plant moves, the core looks, the plant is told."""
-        self.ns += round(PERIOD_S * 1e9)
+        self._period_s = period_s
+        self.ns += round(period_s * 1e9)
         for rack in self.racks.values():
-            rack.move(PERIOD_S)
+            rack.move(period_s)
         self._sample()
         blocks = [
             InputBlock(plan, columns, self.ns if self.field_alive else None)
@@ -231,7 +258,8 @@ class Script:
 
     def _sample(self) -> None:
         """What the field processes write. Cells come once a second, all else in each cycle."""
-        tick = round((self.ns - self.begun_ns) / 1e8)
+        second = (self.ns - self.begun_ns - 100_000_000) // 1_000_000_000
+        cells_due, self._second = second != self._second, second
         for plan, columns in zip(self.site.inputs, self._columns, strict=True):
             columns["bus.alive"][:] = 1
             for source in plan.sources:
@@ -245,7 +273,7 @@ class Script:
                 columns["source.counter_advances"][i] += rack.alive
                 for row in source.source.map.slots():
                     cells = row.point.startswith("CellData")
-                    if cells and ((tick % 10 != 1) or rack.cells_silent):
+                    if cells and (not cells_due or rack.cells_silent):
                         continue
                     at = source.first_slot + row.first + np.arange(row.count)
                     columns["value"][at] = self._value(source.source.element, row.point)
@@ -365,9 +393,9 @@ class Script:
         """Contents of all records of a kind."""
         return [decode(record) for record in self.log.records if record.kind == kind]
 
-    def connected(self, *racks: str) -> Script:
-        """Bring racks onto the bus by command and let their limits rise."""
+    def connected(self, *racks: str, ramp_s: float = 0.0) -> Script:
+        """Bring racks onto the bus by command; their limits need about five seconds to rise."""
         for rack in racks:
-            self.ask("Connect", rack).accepted().later(1.0)
+            self.ask("Connect", rack).accepted().later(0.8)
             assert self.racks[rack].main == CLOSED, f"{rack} did not close"
-        return self.later(6.0)
+        return self.later(ramp_s)

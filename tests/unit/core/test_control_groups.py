@@ -83,5 +83,5 @@ def test_a_group_shows_which_way_the_current_goes(script: Script) -> None:
     script.expect("ESS.ARR01.State.ChargeStatus", ChargeStatus.HOLDING).expect("ESS.ARR02.State.ChargeStatus", 1)
     for rack in (R1, R2):
         script.given(rack, current_a=-40.0)
-    script.later(0.3).expect("ESS.ARR01.State.ChargeStatus", ChargeStatus.CHARGING).expect(f"{R1}.State.Charging", 1)
+    script.later(0.8).expect("ESS.ARR01.State.ChargeStatus", ChargeStatus.CHARGING).expect(f"{R1}.State.Charging", 1)
     script.expect("ESS.State.ChargeStatus", ChargeStatus.CHARGING)

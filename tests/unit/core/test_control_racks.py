@@ -31,7 +31,9 @@ def test_closing_goes_through_precharge_and_is_done_when_both_contactors_were_se
     state = f"{R1}.State.OperatingState"
     script.ask("Connect", R1).accepted().cycle().expect(state, S.PRECHARGE).asked(R1, 2)
     script.expect(f"{R1}.Control.CommandInProgress", 1).expect(f"{R1}.State.OperationalState", DERState.SYNCHRONISING)
-    script.later(1.0).expect(state, S.CLOSED).expect(f"{R1}.State.BatteryOn", 1).expect(f"{R1}.Control.LastCommandOutcome", 3)
+    script.later(1.0).expect(state, S.CLOSED).expect(f"{R1}.State.BatteryOn", 1).expect(
+        f"{R1}.Control.LastCommandOutcome", 3
+    )
     script.expect(f"{R1}.Contactors.Positive.OperationCount", 1).expect("ESS.State.ConnectedRackCount", 1)
     changes = [(r.old, r.new) for r in script.records(RecordKind.MODE) if isinstance(r, ModeRecord)]
     assert changes == [("STANDBY", "PRECHARGE"), ("PRECHARGE", "CLOSED")]

@@ -31,7 +31,7 @@ def test_a_cell_above_the_trip_threshold_trips_its_rack_and_no_other(script: Scr
 
 
 def test_one_bad_sample_never_trips_although_it_stands_for_longer_than_the_delay(script: Script) -> None:
-    script.at(2.95).given(R1, cell=(1, 1, 3.75)).at(3.25)  # sampled once, at 3.1 s
+    script.at(2.95).given(R1, cell=(1, 1, 3.75)).at(3.65)  # sampled once, at 3.1 s
     assert script.value(f"{R1}.Measurements.CellVoltageMax") == pytest.approx(3.75)
     script.given(R1, cell=(1, 1, 3.3), cells_silent=True).at(5.0)  # and the next samples are lost
     script.given(R1, cells_silent=False).at(8.0)

@@ -66,7 +66,8 @@ def test_time_alone_is_not_enough_there_must_be_a_second_sample(places: Places) 
 
 
 def test_a_trip_latches_and_a_limit_does_not(places: Places) -> None:
-    trip, limit = (Bench(places, name, level) for name, level in (("CellOverVoltageTrip", Severity.TRIP), ("CellOverVoltage", Severity.LIMIT)))  # fmt: skip
+    trip = Bench(places, "CellOverVoltageTrip", Severity.TRIP)
+    limit = Bench(places, "CellOverVoltage", Severity.LIMIT)
     for bench in (trip, limit):
         bench.run(3.7, 5.0)
         assert not bench.run(3.3, 10.0)

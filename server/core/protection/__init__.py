@@ -1,0 +1,1 @@
+"""Protection: the alarm table evaluated over the whole site, and what its levels demand of the racks."""

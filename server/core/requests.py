@@ -1,0 +1,271 @@
+"""What faces ask over the link: commands, acknowledgements, audit entries, notes. Recorded first, then done.
+
+A command's sequence is the number of its last record before the answer, so an answer that waits for that number on disk
+waits for all of it. Refused commands are recorded and numbered too. Settings are not served yet and are refused.
+"""
+
+from collections.abc import Callable
+
+from information_model.commands import BY_NAME, Command
+from information_model.enumerations import Authority, RefusalReason
+from information_model.points.row import Level
+from information_model.roles import Role
+from information_model.topology import Element
+from server.config.site import Site
+from server.core.arbiter import Arbiter, Verdict, known_roles
+from server.core.authority import Authorities
+from server.core.board import Board
+from server.core.command_points import CommandPoints
+from server.core.control.racks import Racks
+from server.core.journal import Journal
+from server.core.notes import TEXT, Notes
+from server.core.now import Now
+from server.core.protection.alarms import ALL, Alarms
+from server.core.running import Ending, Runner, Running
+from server.runtime.link import Answer, Request
+from server.runtime.records import AckRecord, CommandRecord, OutcomeRecord, RecordKind
+
+RESTARTED = "the core was restarted while the command was under way"
+
+
+class Desk:
+    """Takes requests. `handle` answers at once; what takes time ends later, as a record and in the points of Control."""
+
+    def __init__(
+        self,
+        site: Site,
+        board: Board,
+        journal: Journal,
+        alarms: Alarms,
+        racks: Racks,
+        authorities: Authorities,
+        arbiter: Arbiter,
+        runner: Runner,
+    ) -> None:
+        self._site, self._journal = site, journal
+        self._alarms, self._racks, self.authorities = alarms, racks, authorities
+        self._arbiter, self._runner = arbiter, runner
+        notes = Notes(journal)
+        self._kinds: dict[str, Callable[[Request, Now], tuple[Answer, bool]]] = {
+            "command": self._command,
+            "acknowledge": self._acknowledge,
+            "audit": notes.audit,
+            "note": notes.note,
+            "health": notes.health,
+            "setting": self._setting,
+        }
+        self._immediate: dict[str, Callable[[Element, dict[str, object], Now], str]] = {
+            "Enable": self._enable,
+            "AcknowledgeAll": self._acknowledge_all,
+            "ResetAlarms": self._reset,
+            "SetAuthority": self._set_authority,
+        }
+        self._points = CommandPoints(site, board)
+        self._now: Now | None = None
+        self.on_acknowledge: Callable[[str, str], None] = lambda element, condition: None
+        """Told of each acknowledgement: (element, condition or ALL)."""
+        self.accepted = 0
+        self.refused = 0
+
+    def handle(self, request: Request, now: Now) -> tuple[Answer, bool]:
+        """Answer, and whether it waits until the log is on disk."""
+        self._now = now
+        return self._kinds[request.kind](request, now)
+
+    # commands
+
+    def _command(self, request: Request, now: Now) -> tuple[Answer, bool]:
+        verdict = self._arbiter.judge(request, now)
+        accepted = verdict.reason is RefusalReason.NONE
+        sequence = self._record(request, verdict, now)
+        if verdict.element is not None and verdict.command is not None and verdict.element.level is not Level.MODULE:
+            self._points.note(verdict.element, sequence, verdict.reason)
+        if not accepted or verdict.command is None or verdict.element is None:
+            self.refused += 1
+            return (
+                Answer(
+                    request.id, "refused", verdict.reason.name, verdict.message, verdict.permissives, sequence=sequence
+                ),
+                False,
+            )
+        self.accepted += 1
+        message = self._begin(request, verdict.command, verdict.element, sequence, now)
+        answer = Answer(request.id, "accepted", "", message or f"{verdict.command.name} accepted", sequence=sequence)
+        return answer, verdict.command.waits_for_disk
+
+    def _record(self, request: Request, verdict: Verdict, now: Now) -> int:
+        sequence = self._journal.next + 1
+        command = CommandRecord(
+            id=request.id,
+            sequence=sequence,
+            command=request.command[:TEXT],
+            target=request.target[:TEXT],
+            arguments=_short(request.arguments),
+            user=request.user[:TEXT],
+            roles=[role.value for role in known_roles(request.roles)],
+            origin=request.origin[:TEXT],
+            face=request.face[:TEXT],
+            peer=request.peer[:TEXT],
+            test=request.test,
+        )
+        outcome = OutcomeRecord(
+            id=request.id,
+            sequence=sequence,
+            command=command.command,
+            target=command.target,
+            outcome="accepted" if verdict.reason is RefusalReason.NONE else "refused",
+            reason="" if verdict.reason is RefusalReason.NONE else verdict.reason.name,
+            permissives=verdict.permissives,
+            message=verdict.message[:TEXT],
+        )
+        self._journal.append(RecordKind.COMMAND, command, now)
+        return self._journal.append(RecordKind.OUTCOME, outcome, now)
+
+    def _begin(self, request: Request, command: Command, element: Element, sequence: int, now: Now) -> str:
+        """Carry an accepted command out, or begin to; what the answer says."""
+        racks = [rack.ordinal for rack in self._site.topology.racks_below(element)]
+        running = Running(request.id, sequence, command, element, racks, now.mono_ns)
+        if request.test:
+            self.finish(running, Ending.DONE, "test: nothing was done")
+            return "test: nothing is done"
+        for other in self._runner.overlapping(element):
+            if command.name not in self._immediate:
+                self._runner.supersede(other, command.name, racks)
+        if command.name in self._immediate:
+            message = self._immediate[command.name](element, request.arguments, now)
+            if command.name == "AcknowledgeAll":
+                self._record_acknowledgement(request, element.name, ALL, ALL, now)
+            self.finish(running, Ending.DONE, message)
+            return message
+        if command.name == "Disable":
+            self._racks.enabled[racks] = False
+        running.until_ns = now.mono_ns + int(command.timeout_s[element.level] * 1e9)
+        self._runner.start(running)
+        return ""
+
+    def finish(self, running: Running, ending: Ending, message: str) -> None:
+        """A command has ended."""
+        now = self._now
+        if now is None:
+            return
+        outcome = OutcomeRecord(
+            id=running.id,
+            sequence=running.sequence,
+            command=running.command.name,
+            target=running.element.name,
+            outcome="done" if ending is Ending.DONE else "failed",
+            message=message[:TEXT],
+        )
+        self._journal.append(RecordKind.OUTCOME, outcome, now)
+        self._points.end(running.element, running.sequence, ending)
+
+    def _enable(self, element: Element, arguments: dict[str, object], now: Now) -> str:
+        self._racks.enabled[element.ordinal] = True
+        return ""
+
+    def _acknowledge_all(self, element: Element, arguments: dict[str, object], now: Now) -> str:
+        count = self._alarms.acknowledge(self._alarms.below(element.name), ALL)
+        self._tell_acknowledged(element.name, ALL)
+        return f"{count} alarms acknowledged"
+
+    def _reset(self, element: Element, arguments: dict[str, object], now: Now) -> str:
+        """Reset the element, and below it all that may be reset; the rest is named."""
+        command = BY_NAME["ResetAlarms"]
+        topology = self._site.topology
+        ready: list[str] = [element.name]
+        left: list[str] = []
+        for name in self._alarms.below(element.name)[1:]:
+            own = command.permissives.get(topology.by_name[name].level, ())
+            whole = self._arbiter.false_permissives(command, topology.by_name[name])
+            level = topology.by_name[name].level.name.lower()
+            (left if any(f"{level}:{p}" in whole for p in own) else ready).append(name)
+        count = self._alarms.reset(ready, now)
+        for name in ready:
+            if topology.by_name[name].level is Level.RACK:
+                self._racks.forget_failures(topology.by_name[name].ordinal)
+        text = f"{count} trips reset"
+        return f"{text}; left out: {', '.join(left[:20])}" if left else text
+
+    def _set_authority(self, element: Element, arguments: dict[str, object], now: Now) -> str:
+        authority = Authority(int(str(arguments["Authority"]).partition(".")[0]))
+        self.authorities.give(element, authority)
+        return f"authority is {authority.name.lower()}"
+
+    def replay(self, command: CommandRecord, now: Now) -> None:
+        """Do again what an accepted command did at once; what takes time is not begun again."""
+        element = self._site.topology.by_name.get(command.target)
+        if element is None or command.test or element.level is Level.MODULE:
+            return
+        if command.command == "ResetAlarms":
+            # What lay below the target has records of its own; without them it stays latched, which is safe.
+            self._alarms.reset([element.name], now, again=True)
+        elif command.command in self._immediate:
+            self._immediate[command.command](element, command.arguments, now)
+        elif command.command == "Disable":
+            self._racks.enabled[element.ordinal] = False
+
+    def abandon(self, command: CommandRecord, now: Now) -> None:
+        """A command of the core before this one never ended: say so, and finish what was to be opened."""
+        element, known = self._site.topology.by_name.get(command.target), BY_NAME.get(command.command)
+        if element is None or known is None or element.level is Level.MODULE:
+            return
+        racks = [rack.ordinal for rack in self._site.topology.racks_below(element)]
+        if command.command != "Connect":
+            self._racks.opening_before[racks] = True
+        self._now = now
+        self._points.note(element, command.sequence, RefusalReason.NONE)
+        self.finish(Running(command.id, command.sequence, known, element, racks, 0), Ending.UNCONFIRMED, RESTARTED)
+
+    def under_way(self) -> list[CommandRecord]:
+        """Commands that have not ended, as a restart needs to know them."""
+        return [
+            CommandRecord(running.id, running.sequence, running.command.name, running.element.name)
+            for running in self._runner.running
+        ]
+
+    # the other kinds
+
+    def _acknowledge(self, request: Request, now: Now) -> tuple[Answer, bool]:
+        """One condition: `target` is the element, `command` the name of the condition, `Comment` an argument."""
+        if known_roles(request.roles).isdisjoint((Role.OPERATOR, Role.ENGINEER)):
+            text = "acknowledging needs the role Operator or Engineer"
+            return Answer(request.id, "refused", RefusalReason.ROLE.name, text), False
+        index = self._alarms.places.by_name.get((request.target, request.command))
+        if index is None:
+            text = f"{request.target}.Conditions.{request.command} does not exist on this site"
+            return Answer(request.id, "refused", RefusalReason.NOT_SUPPORTED.name, text), False
+        if not self._alarms.acknowledge([request.target], request.command):
+            return Answer(request.id, "refused", RefusalReason.DUPLICATE.name, "it is acknowledged already"), False
+        alarm = self._alarms.places.conditions[index].alarm.name
+        number = self._record_acknowledgement(request, request.target, alarm, request.command, now)
+        self._tell_acknowledged(request.target, request.command)
+        return Answer(request.id, "accepted", sequence=number), True
+
+    def _record_acknowledgement(self, request: Request, element: str, alarm: str, condition: str, now: Now) -> int:
+        comment = str(request.arguments.get("Comment", ""))[:TEXT]
+        record = AckRecord(element, alarm, condition, request.user[:TEXT], comment, request.face[:TEXT])
+        return self._journal.append(RecordKind.ACKNOWLEDGE, record, now)
+
+    def _tell_acknowledged(self, element: str, condition: str) -> None:
+        if condition in (ALL, "CommandFailed"):
+            for name in self._alarms.below(element) if condition == ALL else [element]:
+                self._points.forgive(self._site.topology.by_name[name])
+        self.on_acknowledge(element, condition)
+
+    def _setting(self, request: Request, now: Now) -> tuple[Answer, bool]:
+        text = "settings cannot be changed at run time in this version; change the site file"
+        return Answer(request.id, "refused", RefusalReason.NOT_SUPPORTED.name, text), False
+
+    def look(self, now: Now) -> None:
+        """The time at which commands end that end in this cycle."""
+        self._now = now
+
+    def step(self, now: Now) -> None:
+        """Write the group Control of all elements."""
+        self._points.step(self.authorities, self._racks.wanted, self._runner.running, now.utc_ns)
+
+
+def _short(arguments: dict[str, object]) -> dict[str, object]:
+    """Arguments as they are recorded: a hostile number or size of them is cut."""
+    few = list(arguments.items())[:16]
+    return {name[:64]: value if isinstance(value, int | float | bool) else str(value)[:TEXT] for name, value in few}
