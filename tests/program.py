@@ -38,6 +38,7 @@ class Program:
 
     def start(self, timeout_s: float = 60.0) -> "Program":
         """Start and wait until every face serves. Raises RuntimeError with the log where it does not."""
+        self._news = queue.Queue()
         options = ["--opcua-port", "0", "--opcua-host", "127.0.0.1", "--run", str(self.run)]
         self._errors = self.log.open("a")
         self.process = subprocess.Popen(
@@ -48,7 +49,7 @@ class Program:
             text=True,
             start_new_session=True,
         )
-        threading.Thread(target=self._listen, args=(self.process,), daemon=True).start()
+        threading.Thread(target=self._listen, args=(self.process, self._news), daemon=True).start()
         while True:
             try:
                 line = self._news.get(timeout=timeout_s)
@@ -61,13 +62,13 @@ class Program:
             if line.startswith("Ctrl-C"):
                 return self
 
-    def _listen(self, process: "subprocess.Popen[str]") -> None:
+    def _listen(self, process: "subprocess.Popen[str]", news: "queue.Queue[str | None]") -> None:
         assert process.stdout is not None
         with process.stdout:
             for line in process.stdout:
                 self.lines.append(line.rstrip())
-                self._news.put(line.rstrip())
-        self._news.put(None)
+                news.put(line.rstrip())
+        news.put(None)
 
     @property
     def ready(self) -> dict:

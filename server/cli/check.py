@@ -6,12 +6,23 @@ import typer
 
 from information_model.commands import TABLE as COMMANDS
 from information_model.points.row import Level
+from information_model.validation import InvalidConfiguration
 from server.config.site import Site, load_site
+from server.field.buses import check_buses
 
 
 def check(site: Path = typer.Argument(help="Site file (TOML).")) -> None:
     """Check a site file and say what follows from it."""
-    print(report(load_site(site)))
+    found = load_site(site)
+    require_buses(found)
+    print(report(found))
+
+
+def require_buses(site: Site) -> None:
+    """Every adapter must be able to use its map and options; raises InvalidConfiguration with all that cannot."""
+    mistakes = check_buses(site)
+    if mistakes:
+        raise InvalidConfiguration(str(site.path), mistakes)
 
 
 def report(site: Site) -> str:

@@ -15,9 +15,10 @@ import typer
 from information_model.catalogue import Catalogue
 from information_model.points.row import Level
 from information_model.roles import Role
+from server.cli.check import require_buses
 from server.config.site import Site, load_site
 from server.logs import configure
-from server.pki.files import make_private_folder
+from server.pki.files import UnsafeFileError, make_private_folder
 from server.runtime.block import Layout, Reader, Unavailable
 from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError, lock, require_space, run_directory
 from server.supervisor.roles import Places
@@ -48,7 +49,9 @@ def run(
     run_dir: Path | None = RUN,
 ) -> None:
     """Run a site until it is told to stop."""
-    raise typer.Exit(start(load_site(site), site, data, run_dir, opcua_port, opcua_host, print_endpoint))
+    found = load_site(site)
+    require_buses(found)
+    raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, print_endpoint))
 
 
 def demo(
@@ -60,6 +63,7 @@ def demo(
 ) -> None:
     """Run the demonstration plant: simulated racks on a real bus, all faces, four users."""
     found = load_site(site)
+    require_buses(found)
     password = demo_users(data)
 
     def announce(content: dict[str, object]) -> None:
@@ -113,7 +117,7 @@ def start(
             )
             status = StatusLine(site, run)
             return Supervisor(site, places, announce, status.turn).run()
-    except (DataDirectoryLockedError, RunDirectoryError, OSError) as error:
+    except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return CANNOT_START
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import deque
 from pathlib import Path
+from typing import Any
 
 from asyncua import ua
 
@@ -25,12 +26,14 @@ from server.opcua.limits import Limits
 from server.opcua.method_services import MethodServices
 from server.opcua.monitored_item_services import MonitoredItemServices
 from server.opcua.publishing.engine import PublishingEngine
+from server.opcua.publishing.methods import SubscriptionMethods
 from server.opcua.server import OpcUaServer
 from server.opcua.subscription_services import SubscriptionServices
 from server.opcua.view_services import ViewServices
 from server.runtime.health import HealthWriter
 from server.runtime.link import LinkClient, LinkDown, Request, new_id
 from server.runtime.parent import Beat
+from server.runtime.realtime import freeze_garbage
 from server.runtime.tick import Wake
 from server.store.history import History
 from server.supervisor.ready import tell_serving
@@ -38,6 +41,7 @@ from server.supervisor.ready import tell_serving
 log = logging.getLogger("gridbms.opcua")
 
 FIRST_IMAGE_S = 15.0
+CANNOT_LISTEN = 3
 HEALTH_PERIOD_S = 0.5
 WAITING_AUDITS = 10_000
 
@@ -107,7 +111,8 @@ class Face:
         history = History(self.data, site.catalogue)
         ViewServices(Browser(computed, stored), server.limits).register(server.services)
         AttributeServices(computed, stored, values, self.image).register(server.services)
-        methods = MethodServices(computed, stored, self.link)
+        standard = SubscriptionMethods(self.engine).handlers
+        methods = MethodServices(computed, stored, self.link, standard)
         methods.register(server.services)
         SubscriptionServices(self.engine).register(server.services)
         MonitoredItemServices(self.engine).register(server.services)
@@ -169,18 +174,26 @@ async def serve(site: Site, run: Path, data: Path, beat: Beat, host: str, port: 
     loop.add_signal_handler(signal.SIGTERM, stop.set)
     face = Face(site, run, data)
     await face.build()
+    # What stands now stands for good: a full collection would hold the loop for a tenth of a second.
+    freeze_garbage()
     wake = Wake(run)
     deadline = time.monotonic() + FIRST_IMAGE_S
     while not face.image.refresh() and not face.image.alive and time.monotonic() < deadline and not stop.is_set():
         await wake.wait()
         beat.beat()
     wake.close()
-    tasks = [asyncio.create_task(face.follow(beat)), asyncio.create_task(face.audit.run())]
+    tasks: list[asyncio.Task[Any]] = [asyncio.create_task(face.follow(beat)), asyncio.create_task(face.audit.run())]
     if face.engine is not None:
         tasks.append(asyncio.create_task(face.engine.run()))
     tasks.append(asyncio.create_task(stop.wait()))
     try:
-        bound = await face.server.start(host, port)
+        try:
+            bound = await face.server.start(host, port)
+        except OSError as error:
+            log.error(
+                "OPC UA cannot listen on %s port %d: %s; free the port or choose another", host, port, error.strerror
+            )
+            raise SystemExit(CANNOT_LISTEN) from None
         tell_serving(run, "opcua", {"endpoint": face.server.endpoint_url, "port": bound})
         log.info("OPC UA serves at %s", face.server.endpoint_url)
         beat.ready()

@@ -5,6 +5,8 @@ the command is the core's word and comes back as outputs of a Good call, because
 """
 
 import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from asyncua import ua
 
@@ -14,6 +16,7 @@ from information_model.members import TYPE_OF_LEVEL, Role
 from server.opcua.address_space.computed import Computed, Place, may_call
 from server.opcua.address_space.model import SITE_INDEX
 from server.opcua.address_space.stored import Stored
+from server.opcua.errors import ServiceFaultError
 from server.opcua.service_table import RequestContext, ServiceTable
 from server.opcua.session import Session
 from server.runtime.link import LinkClient, LinkDown, Request, new_id
@@ -23,6 +26,10 @@ ACCEPTED, REFUSED = 1, 2
 ANSWER_TIMEOUT_S = 2.0
 _BUILT_IN = {"Boolean": 1, "Byte": 3, "UInt16": 5, "Int32": 6, "UInt32": 7, "Float": 10, "Double": 11, "String": 12,
              "LocalizedText": 21}  # fmt: skip
+
+
+SERVER_OBJECT = ua.NodeId(ua.Int32(ua.ObjectIds.Server))
+StandardMethod = Callable[[Session, Sequence[Any]], list[ua.Variant]]
 
 
 class CallError(Exception):
@@ -36,8 +43,10 @@ class CallError(Exception):
 class MethodServices:
     """Handler of Call."""
 
-    def __init__(self, computed: Computed, stored: Stored, link: LinkClient) -> None:
-        self._computed, self._stored, self._link = computed, stored, link
+    def __init__(
+        self, computed: Computed, stored: Stored, link: LinkClient, standard: Mapping[int, StandardMethod]
+    ) -> None:
+        self._computed, self._stored, self._link, self._standard = computed, stored, link, standard
 
     def register(self, services: ServiceTable) -> None:
         """Enter the handler into the table of services."""
@@ -57,6 +66,8 @@ class MethodServices:
         return response
 
     async def _one(self, session: Session, call: ua.CallMethodRequest, context: RequestContext) -> ua.CallMethodResult:
+        if call.ObjectId == SERVER_OBJECT:
+            return self._of_server(session, call)
         target, command = self._find(call)
         method = self._computed.models[target.node.level][f"Control.{command.name}"]
         if not may_call(method, session.roles):
@@ -92,6 +103,23 @@ class MethodServices:
             ua.Variant(ua.LocalizedText(message(answer.reason, answer.permissives, answer.message), "en")),
             ua.Variant(answer.sequence, ua.VariantType.UInt32),
         ]
+        return result
+
+    def _of_server(self, session: Session, call: ua.CallMethodRequest) -> ua.CallMethodResult:
+        """Methods of the Server object (OPC 10000-5, 9.1 and 9.2)."""
+        number = call.MethodId.Identifier
+        handler = self._standard.get(number) if isinstance(number, int) and call.MethodId.NamespaceIndex == 0 else None
+        if handler is None:
+            raise CallError(Codes.BadMethodInvalid)
+        given = list(call.InputArguments or [])
+        try:
+            outputs = handler(session, given)
+        except ServiceFaultError as error:
+            raise CallError(error.code) from None
+        result = ua.CallMethodResult()
+        result.StatusCode = _status(Codes.Good)
+        result.InputArgumentResults = [_status(Codes.Good) for _ in given]
+        result.OutputArguments = outputs
         return result
 
     def _find(self, call: ua.CallMethodRequest) -> tuple[Place, Command]:

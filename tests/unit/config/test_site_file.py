@@ -56,7 +56,8 @@ def test_two_racks_with_one_id_are_refused(tmp_path) -> None:
 
 
 def test_two_racks_on_one_node_of_a_bus_are_refused(tmp_path) -> None:
-    second = '[[arrays]]\nnumber = 2\n[[arrays.racks]]\nnumbers = "1"\ntype = "model-s"\nbus = "capture"\nmap = "tesla_model_s.toml"\n'
+    second = '[[arrays]]\nnumber = 2\n[[arrays.racks]]\nnumbers = "1"\ntype = "model-s"\n'
+    second += 'bus = "capture"\nmap = "tesla_model_s.toml"\n'
     found = problems(tmp_path, TESLA.replace("[opcua]", second + "[opcua]"))
     assert any("ESS.ARR01.R001 has it already" in text for text in found.values())
 

@@ -16,6 +16,7 @@ from server.opcua.address_space.values import Values
 from server.opcua.errors import ServiceFaultError, code_name
 from server.opcua.publishing.intervals import subscription_timing
 from server.opcua.publishing.methods import GET_MONITORED_ITEMS, RESEND_DATA, SubscriptionMethods
+from server.opcua.publishing.ordinary import OrdinaryQueue
 from tests.unit.opcua.publishing_kit import (
     CELLS,
     CURRENT,
@@ -523,13 +524,52 @@ async def test_a_subscription_that_fails_ends_and_the_others_go_on(
     def fail(*_: Any) -> None:
         raise ArithmeticError
 
-    monkeypatch.setattr(Values, "read", fail)
+    monkeypatch.setattr(OrdinaryQueue, "sample", fail)
     step(bench, 1.0)
     answers = peer.line.take()
     assert {answer.Parameters.SubscriptionId: kinds([answer])[0] for answer in answers} == {
         broken: "BadInternalError",
         sound: [1.0],
     }
+
+
+async def test_a_value_that_cannot_be_read_is_a_status_and_one_line_in_the_log(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    peer = bench.client()
+    number = await peer.subscribe()
+    await peer.monitor(number, item(CELLS, 1, index_range="0,0"))
+    await peer.publish(9)
+    bench.tick()
+    peer.line.take()
+
+    def fail(*_: Any) -> None:
+        raise ArithmeticError
+
+    monkeypatch.setattr(Values, "read", fail)
+    bench.tick(3)
+    assert peer.notified() == [(1, None, "BadInternalError")]
+    monkeypatch.undo()
+    bench.tick()
+    assert [status for _, _, status in peer.notified()] == [GOOD]
+    assert [record.name for record in caplog.records] == ["gridbms.opcua.publishing"]
+
+
+async def test_what_is_kept_for_republish_moves_with_the_subscription(bench: Bench) -> None:
+    old, new = bench.client(), bench.client()
+    for _ in range(20):
+        await old.subscribe(1000, keep_alive=1000)
+    await old.publish(20)
+    bench.tick(10)
+    assert kinds(old.line.take()) == ["keep-alive"] * 20
+    number = await moving(bench, old)
+    for value in range(35):
+        await old.publish()
+        step(bench, float(value + 1))
+    kept = (await transfer(new, number))[1]
+    # The new session has room for less than the old one, which kept two messages per request that may be under way.
+    assert kept[-1] - kept[0] + 1 == len(kept) == 22
+    assert await republish(new, number, kept[0])
 
 
 async def test_publishing_is_spread_over_the_ticks_by_the_subscription(bench: Bench) -> None:

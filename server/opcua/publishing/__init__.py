@@ -1,0 +1,1 @@
+"""Publishing: what clients subscribed to is sampled when an image is published and sent as ready-made bytes."""

@@ -1,0 +1,109 @@
+"""Lanes for queues longer than one: a ring per item (OPC 10000-4, 5.13.1.5)."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from server.opcua.publishing.lane import Lane
+from server.opcua.publishing.row import Array, Entry, Row, cut
+from server.opcua.publishing.wording import OVERFLOW, scalars
+
+
+class QueueLane(Lane):
+    """Items with longer queues: rings of `depth` places of which an item uses its own `size`."""
+
+    columns = Lane.columns | {"size": "i4", "oldest": "?", "head": "i4"}
+    size: Array
+    oldest: Array
+    head: Array
+    q_value: Array
+    q_status: Array
+    q_ticks: Array
+    q_stamp: Array
+
+    def __init__(self, built_in: int, *, source: bool = True, server: bool = False, depth: int) -> None:
+        super().__init__(built_in, source=source, server=server, depth=depth)
+        for name, kind in (("q_value", "f8"), ("q_status", "u4"), ("q_ticks", "i8"), ("q_stamp", "i8")):
+            if server or name != "q_stamp":
+                self._store[name] = np.zeros((0, depth), kind)
+        self._view()
+
+    def add(self, rows: Sequence[Row]) -> Array:
+        """Take over items; returns their row numbers."""
+        start, entries = self.count, [row.entries for row in rows]
+        bare = [_without_entries(row) for row in rows]
+        found = super().add(bare)
+        for name in ("size", "oldest"):
+            self._store[name][start : self.count] = [getattr(row, name) for row in rows]
+        self._store["head"][start : self.count] = 0
+        for index, row, queued in zip(found.tolist(), rows, entries, strict=True):
+            for place, entry in enumerate(cut(queued, row.size, row.oldest)):
+                self.q_value[index, place], self.q_status[index, place] = entry.value, entry.status
+                self.q_ticks[index, place] = entry.ticks
+                if self.server:
+                    self.q_stamp[index, place] = entry.stamp
+                self.pending[index] = place + 1
+        return found
+
+    def export(self, index: int) -> Row:
+        """An item with everything that another lane needs to go on with it."""
+        row = super().export(index)
+        row.size, row.oldest = int(self.size[index]), bool(self.oldest[index])
+        return row
+
+    def entries(self, index: int) -> list[Entry]:
+        """Queued entries of an item, oldest first."""
+        places = (int(self.head[index]) + np.arange(int(self.pending[index]))) % int(self.size[index] or 1)
+        stamps: Iterable[int] = self.q_stamp[index, places].tolist() if self.server else [0] * len(places)
+        columns = (self.q_value, self.q_status, self.q_ticks)
+        lists = [column[index, places].tolist() for column in columns]
+        return [Entry(*numbers) for numbers in zip(*lists, stamps, strict=True)]
+
+    def _queue(self, rows: Any, value: Array, status: Array, ticks: Array, now: int) -> None:
+        self.value[rows], self.status[rows], self.ticks[rows] = value, status, ticks
+        if isinstance(rows, slice):
+            rows = np.arange(self.count)
+        full = self.pending[rows] >= self.size[rows]
+        if full.any():
+            status = self._make_room(rows, full, status)
+        place = (self.head[rows] + self.pending[rows]) % self.size[rows]
+        self.q_value[rows, place], self.q_status[rows, place], self.q_ticks[rows, place] = value, status, ticks
+        if self.server:
+            self.q_stamp[rows, place] = now
+        self.pending[rows] += 1
+
+    def _make_room(self, rows: Array, full: Array, status: Array) -> Array:
+        """Discard by policy and mark the value next to the gap; returns the statuses of the new values."""
+        oldest = self.oldest[rows]
+        drop = rows[full & oldest]
+        self.head[drop] = (self.head[drop] + 1) % self.size[drop]
+        self.q_status[drop, self.head[drop]] |= np.uint32(OVERFLOW)
+        # Otherwise the newest queued value gives way to the new one, which is marked.
+        self.pending[rows[full]] -= 1
+        return np.where(full & ~oldest, status | np.uint32(OVERFLOW), status)
+
+    def _pack(self, rows: Array) -> bytes:
+        head = self.head[rows]
+        source = self.q_ticks[rows, head] if self.source else None
+        server = self.q_stamp[rows, head] if self.server else None
+        data = scalars(
+            self.built_in, self.handle[rows], self.q_value[rows, head], self.q_status[rows, head], source, server
+        )
+        self.pending[rows] -= 1
+        self.head[rows] = (head + 1) % self.size[rows]
+        return data
+
+
+def _without_entries(row: Row) -> Row:
+    return Row(
+        row.slot, row.handle, row.deadband, row.trigger, row.mode, row.size, row.oldest,
+        row.value, row.status, row.ticks, row.fresh,
+    )  # fmt: skip
+
+
+def make_lane(built_in: int, *, source: bool, server: bool, depth: int) -> Lane:
+    """The kind of lane that a queue of this depth needs."""
+    if depth == 1:
+        return Lane(built_in, source=source, server=server)
+    return QueueLane(built_in, source=source, server=server, depth=depth)

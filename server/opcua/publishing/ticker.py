@@ -1,0 +1,98 @@
+"""The one clock of publishing. A *tick* is an image period.
+
+While images come, they are the ticks; when they stop, the time makes them, so that keep-alives, lifetimes and the news
+that everything has turned Bad do not depend on the core. The work of a tick is done in slices, between which other
+tasks of the loop run.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator
+
+SLICE_S = 0.010
+"""After this much work other tasks get the loop."""
+SILENCE_PERIODS = 2.5
+"""Image periods without an image after which the time ticks instead."""
+_DONE = object()
+
+
+class Ticker:
+    """Counts ticks and drives the work of each.
+
+    `work` gives the steps of a tick. `silence` is asked when images are missing; False where nobody would notice.
+    """
+
+    def __init__(
+        self,
+        period_s: float,
+        clock: Callable[[], float],
+        work: Callable[[], Iterator[None]],
+        silence: Callable[[], bool],
+    ) -> None:
+        self._period_s, self._clock, self._work, self._silence = period_s, clock, work, silence
+        self.tick = 0
+        self._last_s = clock()
+        self._silent = False
+        self._steps: Iterator[None] | None = None
+        self._again = False
+        self._woken = asyncio.Event()
+
+    def on_image(self) -> None:
+        """An image is the tick. One that comes before the last tick is done with is worked on after it."""
+        self._silent = False
+        self._start()
+
+    def wake(self) -> None:
+        """There is somebody to tick for."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Finish what is left over, and tick when no images come."""
+        while True:
+            if self._steps is not None:
+                self._advance()
+                await asyncio.sleep(0)
+                continue
+            self._woken.clear()
+            wait_s = self.step()
+            try:
+                async with asyncio.timeout(wait_s if self._silence() else None):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    def step(self) -> float:
+        """Tick if images have been missing for too long; returns the seconds until to look again."""
+        wait_s = self._patience_s() - (self._clock() - self._last_s)
+        if wait_s > 0:
+            return wait_s
+        self._silent = True
+        if self._silence():
+            self._start()
+        return self._patience_s()
+
+    def _patience_s(self) -> float:
+        return self._period_s * (1.0 if self._silent else SILENCE_PERIODS)
+
+    def _start(self) -> None:
+        now = self._clock()
+        self.tick += max(1, round((now - self._last_s) / self._period_s))
+        self._last_s = now
+        if self._steps is not None:
+            self._again = True
+            self._woken.set()
+            return
+        self._steps = self._work()
+        self._advance()
+
+    def _advance(self) -> None:
+        """Work for a slice of time."""
+        until = time.perf_counter() + SLICE_S
+        while self._steps is not None:
+            if next(self._steps, _DONE) is _DONE:
+                self._steps = self._work() if self._again else None
+                self._again = False
+            if time.perf_counter() >= until:
+                break
+        if self._steps is not None:
+            self._woken.set()

@@ -1,0 +1,166 @@
+"""Notifications and Publish messages as bytes, written and read by hand (OPC 10000-4, 5.14 and 7.21; OPC 10000-6, 5.2).
+
+A scalar notification has a fixed size per data type, so thousands of them are one structured numpy array whose memory
+is the message.
+"""
+
+import functools
+import struct
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from asyncua import ua
+from numpy.typing import NDArray
+
+from server.opcua import wire
+from server.opcua.errors import ServiceFaultError
+
+BAD = 0x8000_0000
+"""Statuses from here on are Bad: sent without value."""
+OVERFLOW = 0x480
+"""InfoType DataValue (0x400) with the Overflow bit (0x80) (OPC 10000-4, 7.39.1)."""
+LARGEST_ITEM_BYTES = 34
+"""Handle, mask, type, eight bytes of value, status, two times."""
+
+Array = NDArray[Any]
+_DATA_CHANGE, _STATUS_CHANGE = b"\x01\x00\x2b\x03\x01", b"\x01\x00\x34\x03\x01"
+_Ids = ua.ObjectIds
+_BOOLEAN = 1
+_WHOLE = slice(None)
+# Bounds of the integer types as doubles that are surely inside.
+_BOUNDS = {
+    kind: (float(np.iinfo(name).min), min(float(np.iinfo(name).max), np.nextafter(float(np.iinfo(name).max), 0))
+           if np.iinfo(name).bits == 64 else float(np.iinfo(name).max))
+    for kind, name in wire.WIRE_TYPE.items() if kind not in (_BOOLEAN, 10, 11)
+}  # fmt: skip
+
+
+@functools.cache
+def record(built_in: int, value: bool, status: bool, source: bool, server: bool) -> tuple[np.dtype[Any], int]:
+    """Layout of one MonitoredItemNotification of a scalar, and the encoding mask of its DataValue."""
+    fields = [("handle", "<u4"), ("mask", "u1")]
+    if value:
+        fields += [("type", "u1"), ("value", wire.WIRE_TYPE[built_in])]
+    if status:
+        fields.append(("status", "<u4"))
+    if source:
+        fields.append(("source", "<i8"))
+    if server:
+        fields.append(("server", "<i8"))
+    return np.dtype(fields), value | status << 1 | source << 2 | server << 3
+
+
+def as_type(built_in: int, values: Array) -> Array:
+    """Numbers of the image (f8) in the form in which the type travels; what does not fit takes the nearest value."""
+    if built_in == 11:
+        return values
+    if built_in == 10:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.asarray(values, "<f4")
+    if built_in == _BOOLEAN:
+        return np.asarray(values != 0, "u1")
+    low, high = _BOUNDS[built_in]
+    return np.asarray(np.clip(np.nan_to_num(values, posinf=high, neginf=low), low, high), wire.WIRE_TYPE[built_in])
+
+
+def scalars(
+    built_in: int, handle: Array, value: Array, status: Array, source: Array | None, server: Array | None
+) -> bytes:
+    """MonitoredItemNotifications of scalars of one type, all arrays [items].
+
+    Good ones carry no status, Bad ones no value; a source time of 0 is not known and left out. `source` and `server`
+    are ticks, None where the client does not want them.
+    """
+    if source is not None and not source.all():
+        known = source != 0
+        return b"".join(
+            scalars(
+                built_in,
+                handle[part],
+                value[part],
+                status[part],
+                source[part] if part is known else None,
+                None if server is None else server[part],
+            )
+            for part in (known, ~known)
+            if part.any()
+        )
+    parts, number = [], len(handle)
+    good, bad = status == 0, status >= BAD
+    for chosen, has_value, has_status in ((good, True, False), (~(good | bad), True, True), (bad, False, True)):
+        count = int(np.count_nonzero(chosen))
+        if not count:
+            continue
+        rows: Any = _WHOLE if count == number else chosen
+        layout, mask = record(built_in, has_value, has_status, source is not None, server is not None)
+        out = np.empty(count, layout)
+        out["handle"], out["mask"] = handle[rows], mask
+        if has_value:
+            out["type"], out["value"] = built_in, as_type(built_in, value[rows])
+        if has_status:
+            out["status"] = status[rows]
+        if source is not None:
+            out["source"] = source[rows]
+        if server is not None:
+            out["server"] = server[rows]
+        parts.append(out.tobytes())
+        if count == number:
+            break
+    return b"".join(parts)
+
+
+def data_change(count: int, items: bytes) -> bytes:
+    """ExtensionObject of a DataChangeNotification with `count` encoded items."""
+    body = b"".join((count.to_bytes(4, "little"), items, wire.NULL_STRING))
+    return b"".join((_DATA_CHANGE, len(body).to_bytes(4, "little"), body))
+
+
+def status_change(code: int) -> bytes:
+    """ExtensionObject of a StatusChangeNotification."""
+    return _STATUS_CHANGE + struct.pack("<iIB", 5, code, 0)
+
+
+def message(sequence: int, publish_ticks: int, notifications: Sequence[bytes]) -> bytes:
+    """NotificationMessage; a keep-alive has no notifications."""
+    return struct.pack("<Iqi", sequence, publish_ticks, len(notifications)) + b"".join(notifications)
+
+
+def publish_response(
+    handle: int, subscription: int, available: Sequence[int], more: bool, body: bytes, results: Sequence[int]
+) -> bytes:
+    """PublishResponse around a NotificationMessage; `results` are the statuses of the acknowledgements."""
+    return b"".join(
+        (
+            wire.response_head(_Ids.PublishResponse_Encoding_DefaultBinary, handle),
+            struct.pack(f"<Ii{len(available)}I?", subscription, len(available), *available, more),
+            body,
+            struct.pack(f"<i{len(results)}Ii", len(results), *results, -1),
+        )
+    )
+
+
+def republish_response(handle: int, body: bytes) -> bytes:
+    """RepublishResponse around the stored NotificationMessage."""
+    return wire.response_head(_Ids.RepublishResponse_Encoding_DefaultBinary, handle) + body
+
+
+def acknowledgements(data: bytes, maximum: int) -> list[tuple[int, int]]:
+    """(subscription, sequence number) of each acknowledgement in the parameters of a PublishRequest.
+
+    Raises:
+        ServiceFaultError: BadDecodingError, BadTooManyOperations.
+    """
+    count = int.from_bytes(data[:4], "little", signed=True) if len(data) >= 4 else -2
+    if count < -1 or max(count, 0) * 8 != len(data) - 4:
+        raise ServiceFaultError(
+            ua.StatusCodes.BadDecodingError, f"{count} acknowledgements announced in {len(data)} bytes"
+        )
+    if count > maximum:
+        raise ServiceFaultError(ua.StatusCodes.BadTooManyOperations, f"{count} acknowledgements, at most {maximum}")
+    return list(struct.iter_unpack("<II", data[4:]))
+
+
+def statuses(codes: Iterable[int]) -> list[ua.StatusCode]:
+    """Codes as the response objects want them."""
+    return [ua.StatusCode(ua.UInt32(code)) for code in codes]
