@@ -76,6 +76,10 @@ class PublishingEngine:
         """
         self._ticker.on_image()
 
+    def finish(self) -> None:
+        """Do at once what `on_image` left over: for simulated time, where nobody else waits for the loop."""
+        self._ticker.finish()
+
     async def run(self) -> None:
         """Finish what `on_image` left over, and tick when no images come. Runs until it is cancelled."""
         await self._ticker.run()

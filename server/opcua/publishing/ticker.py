@@ -42,6 +42,11 @@ class Ticker:
         self._silent = False
         self._start()
 
+    def finish(self) -> None:
+        """Do what is left over to its end, for a caller who has nothing else to do meanwhile."""
+        while self._steps is not None:
+            self._advance()
+
     def wake(self) -> None:
         """There is somebody to tick for."""
         self._woken.set()

@@ -141,6 +141,7 @@ class Bench:
             self.clock.now += PERIOD_S
             self.plant.publish()
             self.engine.on_image()
+            self.engine.finish()
 
     def silence(self, seconds: float) -> None:
         """Time passes without images, as the engine's task sees it."""
