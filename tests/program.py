@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,3 +99,4 @@ class Program:
             self.process.wait()
         if self._errors is not None:
             self._errors.close()
+        shutil.rmtree(self.run, ignore_errors=True)

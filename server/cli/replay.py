@@ -6,10 +6,6 @@ from pathlib import Path
 import numpy as np
 import typer
 
-from adapters.api import BusSpec, SourceSpec
-from adapters.can.pipeline import FramePipeline
-from adapters.replay.captures import CaptureReport
-from adapters.replay.play import play
 from information_model.quality import Quality
 from server.config.maps import find_map
 
@@ -21,6 +17,12 @@ def replay(
     speed: float = typer.Option(0.0, "--speed", min=0.0, help="1 is real time, 0 as fast as it goes."),
 ) -> None:
     """Decode a capture and show the last value of every point, its quality and its time in the capture."""
+    # The other commands start faster without these.
+    from adapters.api import BusSpec, SourceSpec
+    from adapters.can.pipeline import FramePipeline
+    from adapters.replay.captures import CaptureReport
+    from adapters.replay.play import play
+
     found = find_map(device_map, Path())
     source = SourceSpec("ESS.ARR01.R001", node, found, 0)
     pipeline = FramePipeline(BusSpec("capture", "replay", {}, (source,)))

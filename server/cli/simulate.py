@@ -12,7 +12,6 @@ from server.config.site import Site, load_site
 from server.logs import configure
 from server.pki.files import make_private_folder
 from server.runtime.rundir import lock, remove_run, run_directory
-from server.simulation.world import World
 
 PROGRESS_S = 2.0
 CONNECT_AFTER_S = 5.0
@@ -52,6 +51,8 @@ def simulate(
 
 def play(site: Site, run: Path, data: Path, start_ns: int, seconds: float, step_s: float, *, connect: bool) -> None:
     """Run the world to its end, or to Ctrl-C; both leave a whole archive."""
+    from server.simulation.world import World  # the other commands start faster without it
+
     world = World(site, run, data, start_utc_ns=start_ns, step_s=step_s)
     began = shown = time.monotonic()
     asked = not connect

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import time
@@ -176,6 +177,7 @@ async def serve(site: Site, run: Path, data: Path, beat: Beat, host: str, port: 
     await face.build()
     # What stands now stands for good: a full collection would hold the loop for a tenth of a second.
     freeze_garbage()
+    gc.enable()
     wake = Wake(run)
     deadline = time.monotonic() + FIRST_IMAGE_S
     while not face.image.refresh() and not face.image.alive and time.monotonic() < deadline and not stop.is_set():
