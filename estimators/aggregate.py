@@ -31,7 +31,7 @@ class Groups:
     def mean(self, values: Floats, weight: Floats) -> Mean:
         """Mean of the known values by weight; NaN where none is known."""
         used = np.where(np.isnan(values), 0.0, weight)
-        sums, weights = self.racks.sums(np.nan_to_num(values) * used), self.racks.sums(used)
+        sums, weights = self.racks.sums(values * used), self.racks.sums(used)
         with np.errstate(invalid="ignore", divide="ignore"):
             return Mean(np.where(weights > 0, sums / weights, np.nan), weights)
 

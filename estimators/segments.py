@@ -37,6 +37,8 @@ class Segments:
         self._positions = np.arange(int(self.start[-1]))
 
     def _reduce(self, function: np.ufunc, values: NDArray[np.generic], empty: float) -> NDArray[np.generic]:
+        if len(self._filled) == self.count:
+            return np.asarray(function.reduceat(values, self._at))
         found = np.full(self.count, empty, values.dtype if values.dtype.kind == "i" else np.float64)
         if len(self._filled):
             found[self._filled] = function.reduceat(values, self._at)
@@ -45,8 +47,7 @@ class Segments:
     def extremes(self, values: NDArray[np.floating]) -> Extremes:
         """Extremes of each group. `values` [elements]."""
         known = ~np.isnan(values)
-        low = np.asarray(self._reduce(np.fmin, values, np.nan), np.float64)
-        high = np.asarray(self._reduce(np.fmax, values, np.nan), np.float64)
+        low, high = self.lowest(values), self.highest(values)
         count = np.asarray(self._reduce(np.add, known.astype(np.int64), 0), np.int64)
         total = np.asarray(self._reduce(np.add, np.where(known, values, 0.0).astype(np.float64), 0.0), np.float64)
         total[count == 0] = np.nan
@@ -61,7 +62,16 @@ class Segments:
 
     def sums(self, values: NDArray[np.floating]) -> Floats:
         """Sum of each group; NaN counts as nothing."""
-        return np.asarray(self._reduce(np.add, np.nan_to_num(np.asarray(values, np.float64)), 0.0), np.float64)
+        known = np.where(np.isnan(values), 0.0, values)
+        return np.asarray(self._reduce(np.add, known, 0.0), np.float64)
+
+    def lowest(self, values: NDArray[np.floating]) -> Floats:
+        """Lowest known value of each group."""
+        return np.asarray(self._reduce(np.fmin, values, np.nan), np.float64)
+
+    def highest(self, values: NDArray[np.floating]) -> Floats:
+        """Highest known value of each group."""
+        return np.asarray(self._reduce(np.fmax, values, np.nan), np.float64)
 
     def counts(self, mask: NDArray[np.bool_]) -> Indices:
         """How many elements of each group are True."""

@@ -6,6 +6,7 @@ advance (more than one means that frames were lost), beyond half is an old frame
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ def reflect(byte: int) -> int:
     return int(f"{byte:08b}"[::-1], 2)
 
 
+@cache
 def crc_table(poly: int, *, reflected: bool) -> NDArray[np.uint8]:
     """u1[256]: what one byte does to the register of a CRC-8."""
     register = np.arange(256)

@@ -101,19 +101,19 @@ class GroupEstimates:
     def _record(self, out: Output, level: Level, groups: Groups, name: str, recorded: Recorded) -> None:
         suffix = "Voltage" if name == "CellVoltages" else "Temperature"
         now = out.now.utc_ns
-        out.write(level, f"ExtremeCells.Recorded{suffix}Max", groups.spread(recorded.high).high, now)
-        out.write(level, f"ExtremeCells.Recorded{suffix}Min", groups.spread(recorded.low).low, now)
+        out.write(level, f"ExtremeCells.Recorded{suffix}Max", groups.racks.highest(recorded.high), now)
+        out.write(level, f"ExtremeCells.Recorded{suffix}Min", groups.racks.lowest(recorded.low), now)
 
     def _charge(self, out: Output, level: Level, groups: Groups, charge: ChargeCounter) -> None:
         soc, sigma, energy = charge.soc, charge.sigma, self._energy_wh
         time = self._time(out, groups, "Measurements.StateOfCharge", ~np.isnan(soc))
-        mean, spread = groups.mean(soc, energy).value, groups.spread(soc)
+        mean, high, low = groups.mean(soc, energy).value, groups.racks.highest(soc), groups.racks.lowest(soc)
         stored = groups.total(soc / 100 * energy)
         for name, value in (
             ("StateOfCharge", mean),
-            ("StateOfChargeMax", spread.high),
-            ("StateOfChargeMin", spread.low),
-            ("StateOfChargeSpread", spread.high - spread.low),
+            ("StateOfChargeMax", high),
+            ("StateOfChargeMin", low),
+            ("StateOfChargeSpread", high - low),
             ("StateOfChargeSigma", groups.mean(sigma, energy).value),
             ("StoredEnergy", stored),
             ("DischargeableEnergy", stored),
@@ -125,7 +125,7 @@ class GroupEstimates:
     def _counters(self, out: Output, level: Level, groups: Groups, throughput: Throughput) -> None:
         totals = {name: groups.racks.sums(values) for name, values in throughput.totals.items()}
         charge = totals["charged_ah"] + totals["discharged_ah"]
-        connected = groups.spread(throughput.totals["connected_s"]).high
+        connected = groups.racks.highest(throughput.totals["connected_s"])
         for name, value in (
             ("ChargeThroughput", totals["charged_ah"]),
             ("DischargeThroughput", totals["discharged_ah"]),

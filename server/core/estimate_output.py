@@ -52,6 +52,9 @@ class Output:
             return
         point = self.working.scalars(level, path)
         lost = np.isnan(value) if missing is None else missing
+        if not lost.any():
+            point.value[:], point.time[:], point.status[:] = value, time, quality.GOOD
+            return
         point.value[:] = np.where(lost, np.nan, value)
         # What cannot be estimated keeps the time of the last estimate: nothing was measured at this moment.
         point.time[:] = np.where(lost, point.time, time)
