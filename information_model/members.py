@@ -33,7 +33,7 @@ DATA_TYPE_IDS = {"Boolean": 1, "Byte": 3, "UInt16": 5, "Int32": 6, "UInt32": 7, 
                  "DateTime": 13, "CellAddress": 7, "Range": 884, "EUInformation": 887, "Argument": 296}  # fmt: skip
 
 
-class Role(Enum):
+class NodeKind(Enum):
     """What a node is, and so where its value comes from."""
 
     GROUP = "group"
@@ -50,12 +50,20 @@ class Role(Enum):
     OUTPUT_ARGUMENTS = "OutputArguments"
 
 
+STANDARD_PROPERTIES = (
+    NodeKind.EU_RANGE,
+    NodeKind.ENGINEERING_UNITS,
+    NodeKind.INPUT_ARGUMENTS,
+    NodeKind.OUTPUT_ARGUMENTS,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """A node of a level. `standard_name` is true where the browse name belongs to namespace 0."""
 
     rel: str
-    role: Role
+    node_kind: NodeKind
     type_definition: int
     data_type: str = ""
     value_rank: int = -1
@@ -77,12 +85,17 @@ class Member:
     @property
     def standard_name(self) -> bool:
         """True where the browse name is one of the standard's."""
-        return self.role in (Role.EU_RANGE, Role.ENGINEERING_UNITS, Role.INPUT_ARGUMENTS, Role.OUTPUT_ARGUMENTS)
+        return self.node_kind in (
+            NodeKind.EU_RANGE,
+            NodeKind.ENGINEERING_UNITS,
+            NodeKind.INPUT_ARGUMENTS,
+            NodeKind.OUTPUT_ARGUMENTS,
+        )
 
     @property
     def is_property(self) -> bool:
         """True where the parent has it as a property."""
-        return self.standard_name or self.role is Role.IEC61850
+        return self.standard_name or self.node_kind is NodeKind.IEC61850
 
 
 def members(level: Level, points: Iterable[tuple[Point, bool, bool]]) -> list[Member]:
@@ -90,7 +103,7 @@ def members(level: Level, points: Iterable[tuple[Point, bool, bool]]) -> list[Me
     found: dict[str, Member] = {}
     if level in CHILD_FOLDER:
         name = CHILD_FOLDER[level]
-        found[name] = Member(name, Role.CHILDREN, FOLDER, text=f"The {name.lower()} of the element.")
+        found[name] = Member(name, NodeKind.CHILDREN, FOLDER, text=f"The {name.lower()} of the element.")
     for point, optional, mirror in points:
         _group(found, point.group, optional)
         for member in _variable(point, optional, mirror):
@@ -111,7 +124,7 @@ def _group(found: dict[str, Member], path: str, optional: bool) -> None:
         rel = ".".join(parts[:depth])
         known = found.get(rel)
         if known is None or (known.optional and not optional):
-            found[rel] = Member(rel, Role.GROUP, FOLDER, optional=optional)
+            found[rel] = Member(rel, NodeKind.GROUP, FOLDER, optional=optional)
 
 
 def _variable(point: Point, optional: bool, mirror: bool) -> Iterator[Member]:
@@ -119,30 +132,32 @@ def _variable(point: Point, optional: bool, mirror: bool) -> Iterator[Member]:
     analog = point.unit is not None
     ranged = analog and point.low is not None
     kind = ANALOG_UNIT_RANGE if ranged else ANALOG_UNIT if analog else BASE_DATA_VARIABLE
-    yield Member(point.path, Role.POINT, kind, point.data_type, rank, optional, point.text, point)
+    yield Member(point.path, NodeKind.POINT, kind, point.data_type, rank, optional, point.text, point)
     if ranged:
-        yield Member(f"{point.path}.EURange", Role.EU_RANGE, PROPERTY, "Range", point=point)
+        yield Member(f"{point.path}.EURange", NodeKind.EU_RANGE, PROPERTY, "Range", point=point)
     if analog:
         rel = f"{point.path}.EngineeringUnits"
-        yield Member(rel, Role.ENGINEERING_UNITS, PROPERTY, "EUInformation", point=point)
+        yield Member(rel, NodeKind.ENGINEERING_UNITS, PROPERTY, "EUInformation", point=point)
     if point.iec61850:
         rel = f"{point.path}.Iec61850Ref"
-        yield Member(rel, Role.IEC61850, PROPERTY, "String", text="The same point on the IEC 61850 face.", point=point)
+        yield Member(
+            rel, NodeKind.IEC61850, PROPERTY, "String", text="The same point on the IEC 61850 face.", point=point
+        )
     if mirror:
         for role, data_type, text in (
-            (Role.ALARM_STATE, "AlarmState", "Activity, acknowledgement and latch of the alarm."),
-            (Role.ALARM_COUNT, "UInt32", "How often the alarm has become active."),
-            (Role.ALARM_TIME, "DateTime", "When the alarm last became active."),
+            (NodeKind.ALARM_STATE, "AlarmState", "Activity, acknowledgement and latch of the alarm."),
+            (NodeKind.ALARM_COUNT, "UInt32", "How often the alarm has become active."),
+            (NodeKind.ALARM_TIME, "DateTime", "When the alarm last became active."),
         ):
             yield Member(f"{point.path}.{role.value}", role, BASE_DATA_VARIABLE, data_type, text=text, point=point)
 
 
 def _method(command: Command) -> Iterator[Member]:
     rel = f"Control.{command.name}"
-    yield Member(rel, Role.METHOD, 0, text=command.text, command=command)
+    yield Member(rel, NodeKind.METHOD, 0, text=command.text, command=command)
     if command.arguments:
-        yield Member(f"{rel}.InputArguments", Role.INPUT_ARGUMENTS, PROPERTY, "Argument", 1, command=command)
-    yield Member(f"{rel}.OutputArguments", Role.OUTPUT_ARGUMENTS, PROPERTY, "Argument", 1, command=command)
+        yield Member(f"{rel}.InputArguments", NodeKind.INPUT_ARGUMENTS, PROPERTY, "Argument", 1, command=command)
+    yield Member(f"{rel}.OutputArguments", NodeKind.OUTPUT_ARGUMENTS, PROPERTY, "Argument", 1, command=command)
 
 
 def points_of_type(level: Level) -> Iterator[tuple[Point, bool, bool]]:

@@ -1,4 +1,4 @@
-"""Who may do what: the four roles, and their well-known nodes (OPC 10000-18, 4.3)."""
+"""Who may do what: four of the well-known roles of OPC 10000-18, 4.3."""
 
 from enum import Enum
 
@@ -10,14 +10,6 @@ class Role(Enum):
     OPERATOR = "Operator"
     ENGINEER = "Engineer"
     SECURITY_ADMIN = "SecurityAdmin"
-
-
-NODE_ID: dict[Role, int] = {
-    Role.OBSERVER: 15668,
-    Role.OPERATOR: 15680,
-    Role.ENGINEER: 16036,
-    Role.SECURITY_ADMIN: 15704,
-}
 
 
 class Origin(Enum):

@@ -21,7 +21,7 @@ from information_model.members import (
     PROPERTY,
     TYPE_OF_LEVEL,
     Member,
-    Role,
+    NodeKind,
     members,
     points_of_type,
 )
@@ -73,7 +73,7 @@ def _members(root: etree._Element, level: Level, type_name: str) -> None:
     for member in members(level, points_of_type(level)):
         parent = f"{type_name}.{member.parent}" if member.parent else type_name
         _member(root, member, f"{type_name}.{member.rel}", parent)
-        if member.role is Role.CHILDREN:
+        if member.node_kind is NodeKind.CHILDREN:
             child = TYPE_OF_LEVEL[Level(level.value + 1)]
             label = f"<{child.removeprefix('Battery').removesuffix('Type')}>"
             node = _node(root, "UAObject", f"{type_name}.{member.rel}.{label}", label, "")
@@ -89,11 +89,11 @@ def _member(root: etree._Element, member: Member, node_id: str, parent: str) -> 
     rule = _OPTIONAL if member.optional else _MANDATORY
     kind = "HasProperty" if member.is_property else "HasComponent"
     name = member.name if member.standard_name else f"1:{member.name}"
-    if member.role is Role.METHOD:
+    if member.node_kind is NodeKind.METHOD:
         node = _node(root, "UAMethod", node_id, name, member.text, ParentNodeId=_id(parent))
         _references(node, (kind, parent, False), ("HasModellingRule", rule, True))
         return
-    if member.role in (Role.GROUP, Role.CHILDREN):
+    if member.node_kind in (NodeKind.GROUP, NodeKind.CHILDREN):
         node = _node(root, "UAObject", node_id, name, member.text, ParentNodeId=_id(parent))
     else:
         attributes = {"DataType": data_type(member.data_type), "ParentNodeId": _id(parent)}
@@ -107,10 +107,10 @@ def _member(root: etree._Element, member: Member, node_id: str, parent: str) -> 
         ("HasTypeDefinition", member.type_definition, True),
         ("HasModellingRule", rule, True),
     )
-    if member.role is Role.ENGINEERING_UNITS and member.point is not None and member.point.unit is not None:
+    if member.node_kind is NodeKind.ENGINEERING_UNITS and member.point is not None and member.point.unit is not None:
         _unit(node, member.point.unit)
-    elif member.role in (Role.INPUT_ARGUMENTS, Role.OUTPUT_ARGUMENTS) and member.command is not None:
-        _arguments(node, member.command, member.role)
+    elif member.node_kind in (NodeKind.INPUT_ARGUMENTS, NodeKind.OUTPUT_ARGUMENTS) and member.command is not None:
+        _arguments(node, member.command, member.node_kind)
 
 
 def data_type(name: str) -> str:
@@ -169,9 +169,9 @@ def argument_type(argument: Argument) -> str:
     return "i=21" if argument.data_type == "LocalizedText" else data_type(argument.data_type)
 
 
-def _arguments(node: etree._Element, command: Command, role: Role) -> None:
+def _arguments(node: etree._Element, command: Command, node_kind: NodeKind) -> None:
     rows: Iterable[tuple[str, str, str]]
-    if role is Role.INPUT_ARGUMENTS:
+    if node_kind is NodeKind.INPUT_ARGUMENTS:
         rows = [(a.name, argument_type(a), a.text) for a in command.arguments]
     else:
         rows = [(name, f"i={number}", text) for name, number, text in OUTPUTS]

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from information_model.alarms import TABLE as ALARMS
 from information_model.commands import TABLE as COMMANDS
 from information_model.points.row import Level
 from information_model.validation import InvalidConfiguration
@@ -47,6 +48,10 @@ def report(site: Site) -> str:
     )
     if absent:
         lines.append(f"permissives without an input here, not required: {', '.join(absent)}")
+    present = {alarm.name for alarm in catalogue.alarms}
+    silent = sorted({alarm.name for alarm in ALARMS} - present)
+    if silent:
+        lines.append(f"alarms whose source nothing produces here: {', '.join(silent)}")
     for scope, values in site.file.thresholds.items():
         for name, value in values.items():
             lines.append(f"threshold {scope}.{name} = {value:g} (site file wins over the table)")

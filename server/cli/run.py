@@ -21,7 +21,7 @@ from server.logs import configure
 from server.pki.files import UnsafeFileError, make_private_folder
 from server.runtime.block import Layout, Reader, Unavailable
 from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError, lock, require_space, run_directory
-from server.supervisor.roles import Places
+from server.supervisor.duties import StartOptions
 from server.supervisor.supervisor import Supervisor
 from server.users import UserDirectory
 
@@ -112,11 +112,11 @@ def start(
         with lock(data):
             run = run_directory(data, run_dir)
             require_space(run, Layout(site.catalogue.columns()).size * 2 + LOG_BYTES)
-            places = Places(
+            options = StartOptions(
                 site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
             )
             status = StatusLine(site, run)
-            return Supervisor(site, places, announce, status.turn).run()
+            return Supervisor(site, options, announce, status.turn).run()
     except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return CANNOT_START

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.crypto import security_policies
 
-from server.opcua.secure_channel import NONE_URI, POLICIES
+from server.opcua.secure_channel import NONE_URI
 
 TRANSPORT = "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary"
 _AES256 = security_policies.SecurityPolicyAes256Sha256RsaPss.URI
@@ -170,8 +170,3 @@ def _unspecified(address: str) -> bool:
         return ipaddress.ip_address(address).is_unspecified
     except ValueError:
         return True
-
-
-def policy_exists(policy_uri: str) -> bool:
-    """True for the policies that this server implements."""
-    return policy_uri in POLICIES

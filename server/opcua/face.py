@@ -35,9 +35,9 @@ from server.runtime.health import HealthWriter
 from server.runtime.link import LinkClient, LinkDown, Request, new_id
 from server.runtime.parent import Beat
 from server.runtime.realtime import freeze_garbage
+from server.runtime.serving import tell_serving
 from server.runtime.tick import Wake
 from server.store.history import History
-from server.supervisor.ready import tell_serving
 
 log = logging.getLogger("gridbms.opcua")
 

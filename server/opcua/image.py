@@ -1,5 +1,6 @@
 """The face's copy of the process image: taken once per published image, Bad as soon as the core falls silent."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,8 +12,11 @@ from information_model.catalogue import Catalogue
 from server.opcua import wire
 from server.runtime.block import Layout, Reader, Unavailable
 
+log = logging.getLogger("gridbms.opcua.image")
+
 MAX_AGE_NS = 1_000_000_000
 """An image older than this says nothing about the plant any more."""
+STOPPED = "the core has stopped publishing: every value is Bad until it publishes again"
 
 
 class ImageView:
@@ -34,7 +38,6 @@ class ImageView:
         self.alive = False
         self.cycle = 0
         self.epoch = 0
-        self.trouble = "no image has been read yet"
         self._silence()
 
     def refresh(self) -> bool:
@@ -42,25 +45,27 @@ class ImageView:
         try:
             stamp = self._reader.read(self.columns)
         except Unavailable as error:
-            self.trouble = str(error)
-            return self.expire()
+            return self.expire(str(error))
         fresh = (stamp.sequence, self._reader.epoch) != (self.sequence, self.epoch)
         was_alive = self.alive
         self.sequence, self.cycle, self.mono_ns = stamp.sequence, stamp.cycle, stamp.mono_ns
         self.epoch = self._reader.epoch
         self.ticks = wire.ticks_array(self.columns["source_time"])
         if self._clock() - self.mono_ns > MAX_AGE_NS:
-            self.trouble = "the core has stopped publishing"
+            if was_alive:
+                log.warning(STOPPED)
             self._silence()
             return was_alive
-        self.trouble = ""
+        if not was_alive:
+            log.info("image of the core: cycle %d", self.cycle)
         self.alive = True
         return fresh
 
-    def expire(self) -> bool:
+    def expire(self, why: str = STOPPED) -> bool:
         """Turn everything Bad if the image is too old at this moment; True where that happened just now."""
         if not self.alive or self._clock() - self.mono_ns <= MAX_AGE_NS:
             return False
+        log.warning(why)
         self._silence()
         return True
 

@@ -93,7 +93,7 @@ class Limits:
     subscriptions_per_call: int = 100
     acknowledgements_per_publish: int = 10_000
 
-    # What other service sets enforce; stated here because the server announces it.
+    # Subscriptions, history, events. Event filters are refused altogether, their limits only announced.
     subscriptions: int = 500
     subscriptions_per_session: int = 50
     orphaned_subscriptions_per_user: int = 10
@@ -101,6 +101,9 @@ class Limits:
     monitored_items_per_session: int = 250_000
     monitored_items_per_subscription: int = 100_000
     monitored_item_queue: int = 100
+    queue_bytes: int = 256 << 20
+    queue_bytes_per_subscription: int = 64 << 20
+    triggering_links_per_subscription: int = 10_000
     browse_continuation_points: int = 10
     history_continuation_points: int = 100
     select_clauses: int = 100

@@ -12,7 +12,7 @@ from asyncua import ua
 
 from information_model.commands import Argument, Command
 from information_model.enumerations import ENUMERATIONS
-from information_model.members import TYPE_OF_LEVEL, Role
+from information_model.members import TYPE_OF_LEVEL, NodeKind
 from server.opcua.address_space.computed import Computed, Place, may_call
 from server.opcua.address_space.model import SITE_INDEX
 from server.opcua.address_space.stored import Stored
@@ -133,7 +133,7 @@ class MethodServices:
             raise CallError(Codes.BadNodeIdInvalid)
         method = self._method(call.MethodId, place)
         member = None if method is None else method.node.member
-        if method is None or member is None or member.role is not Role.METHOD or member.command is None:
+        if method is None or member is None or member.node_kind is not NodeKind.METHOD or member.command is None:
             raise CallError(Codes.BadMethodInvalid)
         if method.element is not place.element or place.node.rel not in ("", "Control"):
             raise CallError(Codes.BadMethodInvalid)

@@ -65,7 +65,6 @@ class Token:
 
     token_id: int
     crypto: Any
-    lifetime_s: float
     expires_s: float
 
 
@@ -224,7 +223,7 @@ class SecureChannel:
         keys = self.make_policy(self.policy_uri, self.mode, self.peer, self._own)
         keys.make_local_symmetric_key(client_nonce, server_nonce)
         keys.make_remote_symmetric_key(server_nonce, client_nonce, lifetime * 1000)
-        token = Token(self._last_token_id, keys.symmetric_cryptography, lifetime, self._clock() + lifetime * OVERRUN)
+        token = Token(self._last_token_id, keys.symmetric_cryptography, self._clock() + lifetime * OVERRUN)
         # At most two live at once: the one in use and the one just made.
         self._tokens = {self._current.token_id: self._current} if self._current else {}
         self._tokens[token.token_id] = token

@@ -28,7 +28,6 @@ from server.opcua.open_rate import OpenRate
 from server.opcua.service_table import ServiceTable
 from server.opcua.session import Audit, SessionManager
 from server.opcua.session_services import SessionServices
-from server.opcua.stock_services import StockServices
 from server.pki.files import check_data_directory
 from server.pki.own_certificate import load_or_make, local_names
 from server.users import UserDirectory
@@ -134,7 +133,7 @@ class OpcUaServer:
 
         Args:
             data: persistent data directory (0700); ``pki/`` and ``users.toml`` live in it.
-            application_uri: such as ``urn:gridbms:site:<id>:server``; stands in certificate and endpoints.
+            application_uri: such as ``urn:gridbms:application:<id>``; stands in certificate and endpoints.
             audit: takes security events; must not block.
             hosts: host names and addresses that clients use; by default all that this machine has.
         """
@@ -155,7 +154,6 @@ class OpcUaServer:
         self._initialised = False
         SessionServices(self.context).register()
         DiscoveryServices(self.context).register()
-        StockServices(self.asyncua.iserver).register(self.services)
 
     @property
     def services(self) -> ServiceTable:

@@ -42,11 +42,6 @@ class RequestContext:
         """Handle that the client gave the request; every response repeats it."""
         return int(self.header.RequestHandle)
 
-    @property
-    def audit_entry_id(self) -> str:
-        """The client's own audit id, to be copied into audit entries."""
-        return self.header.AuditEntryId or ""
-
     def send(self, response: Any) -> None:
         """Answer later with a response object; its header is filled in here."""
         self.processor.send_response(self, response)

@@ -56,7 +56,7 @@ COUNTERS: dict[str, tuple[str, ...]] = {
 
 
 class Health(msgspec.Struct, frozen=True):
-    """One look at a process. `mono_ns` is when it wrote; older than a second is a process that does not run."""
+    """One look at a process. `mono_ns` is when it wrote; older than two seconds is a process that does not run."""
 
     role: str
     pid: int

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from server.runtime.parent import READY
-from server.supervisor.roles import Places, Role, command_line, environment
+from server.supervisor.duties import Duty, StartOptions, command_line, environment
 
 CONFIGURATION_ERROR = 2
 START_LIMIT_S = 60.0
@@ -18,10 +18,10 @@ FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 30.0
 
 @dataclass
 class Child:
-    """A role and the process that plays it now."""
+    """A duty and the process that does it now."""
 
-    role: Role
-    places: Places
+    duty: Duty
+    options: StartOptions
     say: Callable[[str], None]
     process: subprocess.Popen[bytes] | None = None
     pipe: int = -1
@@ -32,7 +32,6 @@ class Child:
     failures: int = 0
     restarts: int = 0
     given_up: bool = False
-    last_exit: int | None = None
     _random: random.Random = field(default_factory=random.Random)
 
     @property
@@ -45,7 +44,7 @@ class Child:
         reading, writing = os.pipe()
         try:
             self.process = subprocess.Popen(
-                command_line(self.role, self.places, writing),
+                command_line(self.duty, self.options, writing),
                 pass_fds=(writing,),
                 start_new_session=True,
                 stdin=subprocess.DEVNULL,
@@ -68,7 +67,7 @@ class Child:
         if READY in data and not self.ready:
             self.ready = True
             if self.failures:
-                self.say(f"{self.role.name} serves again after {self.failures} failure(s)")
+                self.say(f"{self.duty.name} serves again after {self.failures} failure(s)")
             return True
         return False
 
@@ -76,7 +75,7 @@ class Child:
         """True where the process is silent for too long."""
         if self.process is None:
             return False
-        return now_s - self.heard_s > (self.role.silence_s if self.ready else START_LIMIT_S)
+        return now_s - self.heard_s > (self.duty.silence_s if self.ready else START_LIMIT_S)
 
     def kill(self) -> None:
         """End the process at once."""
@@ -95,7 +94,7 @@ class Child:
             return False
         self.process = None
         os.close(self.pipe)
-        self.pipe, self.last_exit = -1, code
+        self.pipe = -1
         if stopping:
             return True
         if self.ready and now_s - self.started_s > HEALTHY_AFTER_S:
@@ -111,7 +110,7 @@ class Child:
         if code == CONFIGURATION_ERROR:
             # Starting it again cannot mend a configuration.
             self.given_up = True
-            self.say(f"{self.role.name} ended ({why}): configuration error, not started again")
+            self.say(f"{self.duty.name} ended ({why}): configuration error, not started again")
         elif self.failures in (1, 5):
-            self.say(f"{self.role.name} ended ({why}), restart in {delay:.2f} s, failure {self.failures}")
+            self.say(f"{self.duty.name} ended ({why}), restart in {delay:.2f} s, failure {self.failures}")
         return True

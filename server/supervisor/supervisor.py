@@ -15,8 +15,8 @@ from server.runtime.logpage import DURABLE, HEAD, ControlPage
 from server.runtime.parent import notify
 from server.runtime.rundir import remove_run
 from server.supervisor.child import Child
+from server.supervisor.duties import StartOptions, duties_of
 from server.supervisor.ready import remove_ready, write_ready
-from server.supervisor.roles import Places, roles_of
 
 log = logging.getLogger("gridbms.supervisor")
 
@@ -33,18 +33,18 @@ class Supervisor:
     def __init__(
         self,
         site: Site,
-        places: Places,
+        options: StartOptions,
         on_ready: Callable[[dict[str, object]], None] = lambda content: None,
         on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self.site, self.places = site, places
+        self.site, self.options = site, options
         self._on_ready, self._on_turn = on_ready, on_turn
-        self.children = [Child(role, places, log.warning) for role in roles_of(site, places)]
+        self.children = [Child(duty, options, log.warning) for duty in duties_of(site, options)]
         self._selector = selectors.DefaultSelector()
         self._stop = False
         self._announced = False
         self._told_systemd = False
-        self._health = HealthWriter(places.run, "supervisor")
+        self._health = HealthWriter(options.run, "supervisor")
         self._health_due_s = 0.0
 
     def stop(self) -> None:
@@ -100,7 +100,7 @@ class Supervisor:
     def _judge(self, now: float) -> None:
         for child in self.children:
             if child.hung(now):
-                log.error("%s has been silent for %.1f s: killed", child.role.name, now - child.heard_s)
+                log.error("%s has been silent for %.1f s: killed", child.duty.name, now - child.heard_s)
                 child.kill()
                 if child.process is not None:
                     child.process.wait()
@@ -118,9 +118,9 @@ class Supervisor:
 
     def _write_health(self) -> None:
         def restarts(kind: str) -> int:
-            return sum(child.restarts for child in self.children if child.role.kind == kind)
+            return sum(child.restarts for child in self.children if child.duty.kind == kind)
 
-        faces = sum(child.restarts for child in self.children if child.role.face)
+        faces = sum(child.restarts for child in self.children if child.duty.face)
         counters = {"core_restarts": restarts("core"), "field_restarts": restarts("field"), "face_restarts": faces}
         self._health.write(counters, time.monotonic_ns(), time.time_ns())
 
@@ -128,9 +128,9 @@ class Supervisor:
         if all(child.ready for child in self.children):
             if not self._announced:
                 self._announced = True
-                pids = {"supervisor": os.getpid()} | {child.role.name: child.pid for child in self.children}
-                faces = [child.role.name for child in self.children if child.role.face]
-                content = write_ready(self.places.data, self.places.run, faces, pids)
+                pids = {"supervisor": os.getpid()} | {child.duty.name: child.pid for child in self.children}
+                faces = [child.duty.name for child in self.children if child.duty.face]
+                content = write_ready(self.options.data, self.options.run, faces, pids)
                 if not self._told_systemd:
                     self._told_systemd = True
                     notify("READY=1")
@@ -138,17 +138,17 @@ class Supervisor:
         else:
             # A process is being replaced: its pid will change, and ready.json must not lie.
             self._announced = False
-        core = next(child for child in self.children if child.role.name == "core")
+        core = next(child for child in self.children if child.duty.name == "core")
         if core.ready and time.monotonic() - core.heard_s < CORE_FRESH_S:
             notify("WATCHDOG=1")
 
     def _end(self) -> None:
         """Faces first, then core, then field, then what keeps the log; the whole within three seconds."""
         notify("STOPPING=1")
-        remove_ready(self.places.data)
+        remove_ready(self.options.data)
         end = time.monotonic() + STOP_LIMIT_S
-        for turn in sorted({child.role.stop_turn for child in self.children}):
-            group = [child for child in self.children if child.role.stop_turn == turn]
+        for turn in sorted({child.duty.stop_turn for child in self.children}):
+            group = [child for child in self.children if child.duty.stop_turn == turn]
             for child in group:
                 child.terminate()
             limit = min(end, time.monotonic() + TURN_LIMIT_S)
@@ -158,12 +158,12 @@ class Supervisor:
                 time.sleep(0.005)  # a death has no descriptor to wait for once the pipe is closed by the child
             for child in group:
                 if child.process is not None:
-                    log.warning("%s did not stop in time: killed", child.role.name)
+                    log.warning("%s did not stop in time: killed", child.duty.name)
                     child.kill()
                     child.process.wait()
                     self._reap(child, time.monotonic(), stopping=True)
         self._health.close()
-        self._clear_run(self.places.run)
+        self._clear_run(self.options.run)
 
     def _clear_run(self, run: Path) -> None:
         if _log_is_durable(run):

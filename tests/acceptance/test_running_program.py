@@ -13,7 +13,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from adapters.simulator.control import FaultClient
+from information_model.enumerations import DoublePoint
 from server.config.site import load_site
+from server.field.plant import control_path
 from server.runtime.link import LinkClient, Request, new_id
 from tests.image_probe import ImageProbe
 from tests.program import ROOT, Program
@@ -114,7 +117,13 @@ async def test_silence_of_the_core_opens_the_racks(program, probe) -> None:
     core = program.pid("core")
     try:
         os.kill(core, signal.SIGSTOP)
-        time.sleep(8)  # the lease of 1 s, then zero current, then 5 s until the rack opens: nobody is there to tell
+        # The lease of 1 s, then zero current, then 5 s until the rack opens. The core cannot tell: the plant itself does.
+        plant = FaultClient(control_path(program.run))
+        assert any(rack.element == RACK and rack.positions[0] == DoublePoint.CLOSED for rack in plant.status())
+        deadline = time.monotonic() + 15
+        while any(rack.element == RACK and rack.positions[0] == DoublePoint.CLOSED for rack in plant.status()):
+            assert time.monotonic() < deadline, "the rack stayed closed without a core"
+            time.sleep(0.1)  # the plant answers questions; it does not announce
     finally:
         os.kill(core, signal.SIGCONT)
         os.kill(program.pid("supervisor"), signal.SIGCONT)

@@ -32,6 +32,7 @@ from tests.unit.opcua.security_kit import (
     scrypt_of,
     write_users,
 )
+from tests.unit.opcua.stock_services import StockServices
 
 OPEN = SecurityOptions(allow_none=True, allow_anonymous=True)
 SIGN, ENCRYPT = ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt
@@ -837,6 +838,7 @@ async def test_the_whole_server_with_ns0_serves_its_status_and_its_limits(tmp_pa
     data.mkdir(mode=0o700)
     write_users(data, [User("operator", frozenset(), password_hash=scrypt_of(PASSWORD))])
     server = OpcUaServer(data=data, application_uri=APPLICATION_URI, audit=lambda *_: None, hosts=("127.0.0.1",))
+    StockServices(server.asyncua.iserver).register(server.services)
     make("client").trust(data / "pki")
     port = await server.start("127.0.0.1", 0)
     try:

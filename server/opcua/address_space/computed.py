@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 from asyncua import ua
 
-from information_model.members import Role
+from information_model.members import NodeKind
 from information_model.points.row import Kind, Level
-from information_model.roles import Role as UserRole
+from information_model.roles import Role
 from information_model.topology import Element
 from server.config.site import Site
 from server.opcua import wire
@@ -91,7 +91,7 @@ class Computed:
         yield self._to_parent(place)
         for child in node.children:
             yield Reference(child.parent_reference, True, Place(child, element))
-        if node.role is Role.CHILDREN:
+        if node.node_kind is NodeKind.CHILDREN:
             root = self.models[Level(node.level.value + 1)][""]
             for index in self.topology.children[element.index]:
                 yield Reference(ORGANIZES, True, Place(root, self.topology.elements[index]))
@@ -103,10 +103,10 @@ class Computed:
         if element.parent < 0:
             return Reference(ORGANIZES, False, ua.NodeId(ua.Int32(OBJECTS_FOLDER)))
         parent = self.topology.elements[element.parent]
-        folder = next(n for n in self.models[parent.level].values() if n.role is Role.CHILDREN)
+        folder = next(n for n in self.models[parent.level].values() if n.node_kind is NodeKind.CHILDREN)
         return Reference(ORGANIZES, False, Place(folder, parent))
 
-    def attribute(self, place: Place, attribute: int, roles: frozenset[UserRole]) -> bytes | None:
+    def attribute(self, place: Place, attribute: int, roles: frozenset[Role]) -> bytes | None:
         """Encoded Variant of an attribute that is not Value; None where the node does not have it."""
         node, element = place
         if attribute == _A.NodeId:
@@ -144,7 +144,7 @@ class Computed:
         if attribute in (_A.AccessLevel, _A.UserAccessLevel):
             return wire.scalar(3, access_level(node))
         if attribute == _A.MinimumSamplingInterval:
-            return wire.scalar(11, self._sampling_interval_ms if node.role is Role.POINT else 0.0)
+            return wire.scalar(11, self._sampling_interval_ms if node.node_kind is NodeKind.POINT else 0.0)
         if attribute == _A.Historizing:
             return wire.scalar(1, node.historized)
         return None
@@ -155,9 +155,9 @@ class Computed:
         member = node.member
         if member is None or member.value_rank < 1:
             return None
-        if member.role is Role.INPUT_ARGUMENTS and member.command is not None:
+        if member.node_kind is NodeKind.INPUT_ARGUMENTS and member.command is not None:
             return (len(member.command.arguments),)
-        if member.role is Role.OUTPUT_ARGUMENTS or member.point is None:
+        if member.node_kind is NodeKind.OUTPUT_ARGUMENTS or member.point is None:
             return (3,)
         shape = self.topology.shapes[element.rack]
         width = shape.cells_per_module if member.point.kind is Kind.CELLS else shape.probes_per_module
@@ -180,7 +180,7 @@ def access_level(node: Node) -> int:
     return READ | HISTORY_READ if node.historized else READ
 
 
-def may_call(node: Node, roles: frozenset[UserRole]) -> bool:
+def may_call(node: Node, roles: frozenset[Role]) -> bool:
     """True where a user with these roles may call the method."""
     command = node.member.command if node.member is not None else None
     return command is not None and not roles.isdisjoint(command.roles)

@@ -10,7 +10,7 @@ from asyncua import ua
 
 from information_model.catalogue import Catalogue, Row
 from information_model.enumerations import ENUMERATIONS
-from information_model.members import DATA_TYPE_IDS, TYPE_OF_LEVEL, Member, Role, members
+from information_model.members import DATA_TYPE_IDS, TYPE_OF_LEVEL, Member, NodeKind, members
 from information_model.points.row import ENUMERATION_TYPE, History, Level
 from information_model.topology import Element
 
@@ -40,15 +40,15 @@ class Node:
     parent: "Node | None" = None
 
     @property
-    def role(self) -> Role:
+    def node_kind(self) -> NodeKind:
         """What the node is; the element itself counts as a group."""
-        return Role.GROUP if self.member is None else self.member.role
+        return NodeKind.GROUP if self.member is None else self.member.node_kind
 
     @property
     def historized(self) -> bool:
         """True where the archive keeps the values."""
         row = self.row
-        return self.role is Role.POINT and row is not None and not row.constant and _kept(row)
+        return self.node_kind is NodeKind.POINT and row is not None and not row.constant and _kept(row)
 
 
 def _kept(row: Row) -> bool:
@@ -86,9 +86,9 @@ def _level(catalogue: Catalogue, level: Level) -> Iterator[Node]:
 
 def _node(member: Member, level: Level, row: Row | None) -> Node:
     node_class = ua.NodeClass.Variable
-    if member.role in (Role.GROUP, Role.CHILDREN):
+    if member.node_kind in (NodeKind.GROUP, NodeKind.CHILDREN):
         node_class = ua.NodeClass.Object
-    elif member.role is Role.METHOD:
+    elif member.node_kind is NodeKind.METHOD:
         node_class = ua.NodeClass.Method
     enumeration = member.data_type in ENUMERATIONS
     data_type = ua.NodeId()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from asyncua import ua
 from asyncua.server.address_space import AddressSpace
-from asyncua.ua.ua_binary import struct_to_binary, variant_to_binary
+from asyncua.ua.ua_binary import variant_to_binary
 from asyncua.ua.uatypes import datetime_to_win_epoch
 
 from server.opcua import wire
@@ -97,8 +97,3 @@ def _part(variant: ua.Variant, index_range: IndexRange) -> ua.Variant:
     cells = np.empty(len(value), object)
     cells[:] = value
     return ua.Variant(list(index_range.apply(cells)), variant.VariantType)
-
-
-def encode_reference(reference: ua.ReferenceDescription) -> bytes:
-    """Encoded ReferenceDescription."""
-    return bytes(struct_to_binary(reference))

@@ -17,7 +17,7 @@ from information_model.members import (
     PROPERTY,
     TYPE_OF_LEVEL,
     Member,
-    Role,
+    NodeKind,
     members,
     points_of_type,
 )
@@ -76,17 +76,17 @@ class Builder:
         reference = _PROPERTY if member.is_property else _COMPONENT
         namespace = 0 if member.standard_name else TYPES_INDEX
         rule = _OPTIONAL if member.optional else _MANDATORY
-        if member.role in (Role.GROUP, Role.CHILDREN):
+        if member.node_kind in (NodeKind.GROUP, NodeKind.CHILDREN):
             self._node(
                 node, ua.NodeClass.Object, member.name, namespace, member.text, {_A.EventNotifier: (0, _VT.Byte)}
             )
-        elif member.role is Role.METHOD:
+        elif member.node_kind is NodeKind.METHOD:
             self._node(node, ua.NodeClass.Method, member.name, namespace, member.text, _METHOD)
         else:
             self._node(node, ua.NodeClass.Variable, member.name, namespace, member.text, self._variable(member))
         self._refer(node, parent, reference, member.type_definition)
         self._one_way(node, _MODELLING_RULE, _id(rule))
-        if member.role is Role.CHILDREN:
+        if member.node_kind is NodeKind.CHILDREN:
             child = TYPE_OF_LEVEL[Level(level.value + 1)]
             label = f"<{child.removeprefix('Battery').removesuffix('Type')}>"
             placeholder = f"{node}.{label}"
@@ -100,14 +100,14 @@ class Builder:
         dimensions: list[int] = [0] * max(0, member.value_rank)
         value: ua.Variant = ua.Variant(None, _VT.Null)
         point, command = member.point, member.command
-        if member.role is Role.ENGINEERING_UNITS and point is not None and point.unit is not None:
+        if member.node_kind is NodeKind.ENGINEERING_UNITS and point is not None and point.unit is not None:
             unit = point.unit
             texts = (ua.LocalizedText(unit.symbol, "en"), ua.LocalizedText(unit.name, "en"))
             value = ua.Variant(ua.EUInformation(UNIT_NAMESPACE, ua.Int32(unit.unit_id), *texts), _VT.ExtensionObject)
-        elif member.role is Role.INPUT_ARGUMENTS and command is not None:
+        elif member.node_kind is NodeKind.INPUT_ARGUMENTS and command is not None:
             rows = [(a.name, _argument_type(a.data_type), a.text) for a in command.arguments]
             value, dimensions = _arguments(rows)
-        elif member.role is Role.OUTPUT_ARGUMENTS:
+        elif member.node_kind is NodeKind.OUTPUT_ARGUMENTS:
             value, dimensions = _arguments([(name, _id(number), text) for name, number, text in OUTPUTS])
         found: Attributes = {
             _A.Value: (value, _VT.Null),

@@ -11,7 +11,7 @@ from information_model.catalogue import Catalogue, Constant
 from information_model.enumerations import ENUMERATIONS
 from information_model.exports import iec61850_reference
 from information_model.expressions import evaluate
-from information_model.members import DATA_TYPE_IDS, Role
+from information_model.members import DATA_TYPE_IDS, NodeKind
 from information_model.nodeset.generate import OUTPUTS
 from information_model.points.row import Kind, Level
 from information_model.quantities import UNIT_NAMESPACE
@@ -22,7 +22,6 @@ from server.opcua.address_space.index_range import IndexRange, RangeError
 from server.opcua.address_space.model import ARGUMENT_TYPES, TYPES_INDEX, Node
 from server.opcua.image import ImageView
 
-BAD_INDEX_RANGE_NO_DATA = 0x8037_0000
 BAD_NO_DATA = 0x809B_0000
 RANGE_ENCODING, UNITS_ENCODING, ARGUMENT_ENCODING = 886, 889, 298
 
@@ -43,20 +42,20 @@ class Values:
         self._catalogue: Catalogue = site.catalogue
         self._image = image
         self._start_ticks = wire.ticks(start_ns)
-        self._by_role: dict[Role, Callable[[Node, Element], Value]] = {
-            Role.EU_RANGE: self._range,
-            Role.ENGINEERING_UNITS: self._units,
-            Role.IEC61850: self._iec61850,
-            Role.ALARM_STATE: self._alarm_state,
-            Role.ALARM_COUNT: self._alarm_count,
-            Role.ALARM_TIME: self._alarm_time,
-            Role.INPUT_ARGUMENTS: self._inputs,
-            Role.OUTPUT_ARGUMENTS: self._outputs,
+        self._by_kind: dict[NodeKind, Callable[[Node, Element], Value]] = {
+            NodeKind.EU_RANGE: self._range,
+            NodeKind.ENGINEERING_UNITS: self._units,
+            NodeKind.IEC61850: self._iec61850,
+            NodeKind.ALARM_STATE: self._alarm_state,
+            NodeKind.ALARM_COUNT: self._alarm_count,
+            NodeKind.ALARM_TIME: self._alarm_time,
+            NodeKind.INPUT_ARGUMENTS: self._inputs,
+            NodeKind.OUTPUT_ARGUMENTS: self._outputs,
         }
 
     def slot(self, node: Node, element: Element) -> int:
         """Slot of a scalar in the image; -1 for everything else."""
-        if node.role is not Role.POINT or node.row is None or node.row.base < 0:
+        if node.node_kind is not NodeKind.POINT or node.row is None or node.row.base < 0:
             return -1
         return node.row.base + element.ordinal
 
@@ -66,8 +65,8 @@ class Values:
         Raises RangeError where the range does not fit the value.
         """
         row = node.row
-        if node.role is not Role.POINT or row is None:
-            value = self._by_role[node.role](node, element)
+        if node.node_kind is not NodeKind.POINT or row is None:
+            value = self._by_kind[node.node_kind](node, element)
         elif row.matrix:
             return self._matrix(node, element, index_range)
         elif row.base >= 0:

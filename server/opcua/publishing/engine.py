@@ -29,8 +29,6 @@ from server.opcua.session import Session
 
 Codes = ua.StatusCodes
 logger = logging.getLogger("gridbms.opcua.publishing")
-QUEUE_BYTES = 256 << 20
-"""Memory of all queues together; beyond it new queues are short."""
 _STORAGE = "publishing"
 _IDS = 1 << 31
 _DONE = object()
@@ -61,7 +59,7 @@ class PublishingEngine:
         self._ticker = Ticker(self.period_s, clock, self._work_through, self._silence)
         self._subscriptions: dict[int, Subscription] = {}
         self._queues: dict[int, PublishQueue] = {}
-        self._queue_memory = Budget(QUEUE_BYTES)
+        self._queue_memory = Budget(limits.queue_bytes)
         self._next_id = secrets.randbelow(_IDS) if first_id is None else first_id - 1
         self._first_queue = 0
         self._gone_notifications = 0

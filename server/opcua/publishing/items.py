@@ -21,10 +21,6 @@ from server.opcua.publishing.row import SAMPLING
 from server.opcua.publishing.sources import ItemError, ScalarSource, Sources
 
 Codes = ua.StatusCodes
-SHARE_BYTES = 64 << 20
-"""Memory that the queues of one subscription may take."""
-MOST_LINKS = 10_000
-"""Triggering links of one subscription."""
 _CREATED = struct.Struct("<IIdI3x")
 _MODIFIED = struct.Struct("<IdI3x")
 
@@ -40,7 +36,7 @@ class Items:
         self, sources: Sources, limits: Limits, memory: Budget, phase: int, publishing_ms: float, roles: frozenset[Role]
     ) -> None:
         self._sources, self._limits, self._phase = sources, limits, phase
-        self._memory = Budget(SHARE_BYTES, memory)
+        self._memory = Budget(limits.queue_bytes_per_subscription, memory)
         self._revision = Revision(sources, limits, self._memory)
         self.publishing_ms, self.roles = publishing_ms, roles
         self._ids = count(1)
@@ -224,7 +220,7 @@ class Items:
         for number in map(int, add):
             if number not in self._items:
                 added.append(int(Codes.BadMonitoredItemIdInvalid))
-            elif self._links + len(links) - before >= MOST_LINKS:
+            elif self._links + len(links) - before >= self._limits.triggering_links_per_subscription:
                 added.append(int(Codes.BadTooManyMonitoredItems))
             else:
                 added.append(int(Codes.Good))

@@ -7,8 +7,8 @@ from typing import Any
 
 from asyncua import ua
 
-from information_model.members import Role
-from information_model.roles import Role as UserRole
+from information_model.members import NodeKind
+from information_model.roles import Role
 from server.opcua.address_space.computed import Computed, Place
 from server.opcua.address_space.index_range import IndexRange, RangeError, RangeSyntaxError, parse
 from server.opcua.address_space.model import SITE_INDEX
@@ -25,7 +25,7 @@ STORED_FASTEST_MS = 1_000.0
 NUMBERS = range(2, 12)
 """Built-in types that are numbers, SByte to Double; an enumeration travels as Int32 and is none (OPC 10000-3, 8)."""
 _NUMBER_TYPES = frozenset({*NUMBERS, 26, 27, 28, 290})
-_CHANGING = frozenset({Role.ALARM_STATE, Role.ALARM_COUNT, Role.ALARM_TIME})
+_CHANGING = frozenset({NodeKind.ALARM_STATE, NodeKind.ALARM_COUNT, NodeKind.ALARM_TIME})
 _DEFAULT_BINARY = ("", "Default Binary")
 
 
@@ -55,7 +55,7 @@ class OrdinarySource:
     """Anything else. `read` gives it as it is now; equal keys read the same."""
 
     key: Hashable
-    read: Callable[[frozenset[UserRole]], Value]
+    read: Callable[[frozenset[Role]], Value]
     is_value: bool
     changes: bool
     """False for what stays as it is while the server runs: it is read once."""
@@ -88,7 +88,7 @@ class Sources:
         if self.image.expire():
             self._read.clear()
 
-    def read(self, source: OrdinarySource, roles: frozenset[UserRole]) -> Value:
+    def read(self, source: OrdinarySource, roles: frozenset[Role]) -> Value:
         """Value of an ordinary source for a user with these roles."""
         if source.guarded and not roles:
             return Value(b"", int(Codes.BadUserAccessDenied))
@@ -99,7 +99,7 @@ class Sources:
             found = self._read[source.key] = self._try(source, roles)
         return found
 
-    def _try(self, source: OrdinarySource, roles: frozenset[UserRole]) -> Value:
+    def _try(self, source: OrdinarySource, roles: frozenset[Role]) -> Value:
         """A value that cannot be read is a status of its item, and one line in the log."""
         try:
             return source.read(roles)
@@ -143,18 +143,18 @@ class Sources:
         if slot >= 0 and index_range is None:
             return ScalarSource(place, slot)
 
-        def read(_: frozenset[UserRole]) -> Value:
+        def read(_: frozenset[Role]) -> Value:
             try:
                 return self._values.read(node, element, index_range)
             except RangeError:
                 return Value(b"", int(Codes.BadIndexRangeNoData))
 
-        changes = slot >= 0 or node.role in _CHANGING or (node.row is not None and bool(node.row.matrix))
+        changes = slot >= 0 or node.node_kind in _CHANGING or (node.row is not None and bool(node.row.matrix))
         key = (node.level, node.rel, element.index, text)
         return OrdinarySource(key, read, True, changes, guarded=True, place=place)
 
     def _of_attribute(self, place: Place, attribute: int, index_range: IndexRange | None) -> OrdinarySource:
-        def read(roles: frozenset[UserRole]) -> Value:
+        def read(roles: frozenset[Role]) -> Value:
             if index_range is not None:
                 return Value(b"", int(Codes.BadIndexRangeNoData))
             return Value(self._computed.attribute(place, attribute, roles) or b"")
@@ -171,7 +171,7 @@ class Sources:
         if attribute == _A.EventNotifier:
             raise ItemError(Codes.BadNotSupported)
 
-        def read(_: frozenset[UserRole]) -> Value:
+        def read(_: frozenset[Role]) -> Value:
             try:
                 if index_range is not None and not is_value:
                     raise RangeError
@@ -210,7 +210,7 @@ class Sources:
         if source.place is None:
             return None
         for child in source.place.node.children:
-            if child.role is Role.EU_RANGE:
+            if child.node_kind is NodeKind.EU_RANGE:
                 low, high = _range_of(self._values.read(child, source.place.element).variant)
                 return high - low
         return None

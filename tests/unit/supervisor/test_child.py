@@ -9,9 +9,9 @@ import pytest
 
 from server.runtime.parent import ALIVE, READY
 from server.supervisor.child import CONFIGURATION_ERROR, HEALTHY_AFTER_S, LONGEST_DELAY_S, START_LIMIT_S, Child
-from server.supervisor.roles import Places, Role
+from server.supervisor.duties import Duty, StartOptions
 
-ROLE = Role("archive", 15.0, 3)
+DUTY = Duty("archive", 15.0, 3)
 
 
 class Stage:
@@ -19,7 +19,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.said: list[str] = []
-        self.child = Child(ROLE, Places(Path("site.toml"), Path("run"), Path("data")), self.said.append)
+        self.child = Child(DUTY, StartOptions(Path("site.toml"), Path("run"), Path("data")), self.said.append)
         self.beat = -1
 
     def begin(self, now_s: float, code: str) -> None:
@@ -61,12 +61,12 @@ def test_a_process_is_ready_when_it_says_so_and_alive_while_it_beats(stage) -> N
 
 def test_silence_counts_from_the_last_beat_and_a_start_has_longer(stage) -> None:
     stage.begin(0.0, "import time; time.sleep(60)")
-    assert not stage.child.hung(ROLE.silence_s + 1), "it still starts"
+    assert not stage.child.hung(DUTY.silence_s + 1), "it still starts"
     assert stage.child.hung(START_LIMIT_S + 1)
     os.write(stage.beat, READY)
     stage.child.listen(20.0)
-    assert not stage.child.hung(20.0 + ROLE.silence_s)
-    assert stage.child.hung(20.1 + ROLE.silence_s)
+    assert not stage.child.hung(20.0 + DUTY.silence_s)
+    assert stage.child.hung(20.1 + DUTY.silence_s)
 
 
 def test_the_first_death_is_mended_at_once_and_the_delay_then_doubles_to_its_limit(stage) -> None:

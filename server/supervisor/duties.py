@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from server.config.site import Site
-from server.supervisor.ready import served_port
+from server.runtime.serving import served_port
 
 
 @dataclass(frozen=True, slots=True)
-class Role:
+class Duty:
     """One process: its name, silence after which it counts as hung (s), and its turn when everything stops."""
 
     name: str
@@ -32,7 +32,7 @@ class Role:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class StartOptions:
     """What every process is told: the site file, the two directories, and what overrides the site file."""
 
     site_file: Path
@@ -43,29 +43,29 @@ class Places:
     simulate: bool = False
 
 
-def roles_of(site: Site, places: Places) -> list[Role]:
+def duties_of(site: Site, options: StartOptions) -> list[Duty]:
     """The processes of a site, in the order of their start."""
-    found = [Role("core", 1.0, 1), Role("mirror", 10.0, 3)]
-    if places.simulate and site.file.simulator is not None:
-        found.append(Role("plant", 5.0, 3))
-    found += [Role(f"field-{plan.process}", 3.0, 2) for plan in site.inputs]
+    found = [Duty("core", 1.0, 1), Duty("mirror", 10.0, 3)]
+    if options.simulate and site.file.simulator is not None:
+        found.append(Duty("plant", 5.0, 3))
+    found += [Duty(f"field-{plan.process}", 3.0, 2) for plan in site.inputs]
     if site.file.opcua.enabled:
-        found.append(Role("opcua", 5.0, 0))
+        found.append(Duty("opcua", 5.0, 0))
     if site.file.archive.enabled:
-        found.append(Role("archive", 15.0, 3))
+        found.append(Duty("archive", 15.0, 3))
     return found
 
 
-def command_line(role: Role, places: Places, beat_fd: int) -> list[str]:
+def command_line(duty: Duty, options: StartOptions, beat_fd: int) -> list[str]:
     """Arguments of the process; they hold no secret."""
-    line = [sys.executable, "-m", "server", role.name, "--site", str(places.site_file), "--run", str(places.run)]
-    line += ["--data", str(places.data), "--parent", str(os.getpid()), "--beat", str(beat_fd)]
-    if role.kind == "opcua" and places.opcua_port is not None:
+    line = [sys.executable, "-m", "server", duty.name, "--site", str(options.site_file), "--run", str(options.run)]
+    line += ["--data", str(options.data), "--parent", str(os.getpid()), "--beat", str(beat_fd)]
+    if duty.kind == "opcua" and options.opcua_port is not None:
         # A face that is started again keeps the port that was free at the first start: its clients look there.
-        line += ["--port", str(served_port(places.run, "opcua") or places.opcua_port)]
-    if role.kind == "opcua" and places.opcua_host is not None:
-        line += ["--host", places.opcua_host]
-    if places.simulate:
+        line += ["--port", str(served_port(options.run, "opcua") or options.opcua_port)]
+    if duty.kind == "opcua" and options.opcua_host is not None:
+        line += ["--host", options.opcua_host]
+    if options.simulate:
         line.append("--simulated")
     return line
 

@@ -1,4 +1,4 @@
-"""Read and Browse of stored nodes by asyncua's own code: enough to look at ns0 until real service sets register."""
+"""Read and Browse of stored nodes by asyncua's own code: enough for tests of the channel to look at namespace 0."""
 
 from __future__ import annotations
 

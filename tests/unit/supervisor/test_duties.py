@@ -4,39 +4,40 @@ from dataclasses import replace
 from pathlib import Path
 
 from server.config.site import load_site
-from server.supervisor.ready import tell_serving, write_ready
-from server.supervisor.roles import Places, command_line, environment, roles_of
+from server.runtime.serving import tell_serving
+from server.supervisor.duties import StartOptions, command_line, duties_of, environment
+from server.supervisor.ready import write_ready
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
-def places(tmp_path: Path) -> Places:
-    return Places(EXAMPLES / "demo.toml", tmp_path, tmp_path, opcua_port=0, opcua_host="127.0.0.1", simulate=True)
+def options(tmp_path: Path) -> StartOptions:
+    return StartOptions(EXAMPLES / "demo.toml", tmp_path, tmp_path, opcua_port=0, opcua_host="127.0.0.1", simulate=True)
 
 
 def test_the_demo_runs_plant_core_fields_face_archive_and_mirror(tmp_path) -> None:
-    names = [role.name for role in roles_of(load_site(EXAMPLES / "demo.toml"), places(tmp_path))]
+    names = [duty.name for duty in duties_of(load_site(EXAMPLES / "demo.toml"), options(tmp_path))]
     assert {"core", "mirror", "plant", "opcua", "archive"} <= set(names)
     assert sum(name.startswith("field-") for name in names) >= 1
 
 
 def test_faces_stop_first_and_what_keeps_the_log_last(tmp_path) -> None:
-    turns = {role.kind: role.stop_turn for role in roles_of(load_site(EXAMPLES / "demo.toml"), places(tmp_path))}
+    turns = {duty.kind: duty.stop_turn for duty in duties_of(load_site(EXAMPLES / "demo.toml"), options(tmp_path))}
     assert turns["opcua"] < turns["core"] < turns["field"] < turns["mirror"]
 
 
 def test_without_simulation_there_is_no_plant(tmp_path) -> None:
     site = load_site(EXAMPLES / "demo.toml")
-    assert "plant" not in [role.name for role in roles_of(site, replace(places(tmp_path), simulate=False))]
+    assert "plant" not in [duty.name for duty in duties_of(site, replace(options(tmp_path), simulate=False))]
 
 
 def test_a_face_that_is_started_again_keeps_its_port(tmp_path) -> None:
     site = load_site(EXAMPLES / "demo.toml")
-    face = next(role for role in roles_of(site, places(tmp_path)) if role.face)
-    line = command_line(face, places(tmp_path), 5)
+    face = next(duty for duty in duties_of(site, options(tmp_path)) if duty.face)
+    line = command_line(face, options(tmp_path), 5)
     assert line[line.index("--port") + 1] == "0"
     tell_serving(tmp_path, "opcua", {"endpoint": "opc.tcp://127.0.0.1:41234", "port": 41234})
-    line = command_line(face, places(tmp_path), 5)
+    line = command_line(face, options(tmp_path), 5)
     assert line[line.index("--port") + 1] == "41234"
 
 
