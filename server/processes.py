@@ -23,7 +23,7 @@ STOPPED, CONFIGURATION, CANNOT_START = 0, 2, 3
 class Task:
     """What a process is told."""
 
-    role: str
+    duty: str
     site: Site
     run: Path
     data: Path
@@ -35,7 +35,10 @@ class Task:
     @property
     def name(self) -> str:
         """`field1` of `field-field1`."""
-        return self.role.partition("-")[2]
+        return self.duty.partition("-")[2]
+
+
+ARCHIVE_NICE = 10
 
 
 def _core(task: Task) -> None:
@@ -61,6 +64,8 @@ def _mirror(task: Task) -> None:
 def _archive(task: Task) -> None:
     from server.archive.process import run_archive
 
+    # The first samples of a large site come while core and face still build: they may wait, those may not.
+    os.nice(ARCHIVE_NICE)
     run_archive(task.site, task.run, task.data, task.beat)
 
 
@@ -82,7 +87,7 @@ def _plant(task: Task) -> None:
     run_site_plant(task.site, task.run, task.beat)
 
 
-ROLES: dict[str, Callable[[Task], None]] = {
+DUTIES: dict[str, Callable[[Task], None]] = {
     "core": _core,
     "mirror": _mirror,
     "archive": _archive,
@@ -99,7 +104,7 @@ BUILDERS = frozenset({"core", "opcua"})
 def run_process(arguments: list[str]) -> int:
     """Run the process that the supervisor named. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="gridbms process")
-    parser.add_argument("role")
+    parser.add_argument("duty")
     parser.add_argument("--site", type=Path, required=True)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", type=Path, required=True)
@@ -113,19 +118,19 @@ def run_process(arguments: list[str]) -> int:
     # A million objects come into being during a start and stay: collecting among them would double its time.
     gc.disable()
     os.umask(0o077)
-    configure(given.role)
+    configure(given.duty)
     try:
         site = load_site(given.site)
     except InvalidConfiguration as error:
         log.error("%s", error)
         return CONFIGURATION
     beat = Beat(given.beat)
-    task = Task(given.role, site, given.run, given.data, beat, given.host, given.port, given.simulated)
-    kind = given.role.partition("-")[0]
+    task = Task(given.duty, site, given.run, given.data, beat, given.host, given.port, given.simulated)
+    kind = given.duty.partition("-")[0]
     if kind not in BUILDERS:
         gc.enable()
     try:
-        ROLES[kind](task)
+        DUTIES[kind](task)
     except KeyboardInterrupt:
         return STOPPED
     return STOPPED

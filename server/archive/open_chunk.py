@@ -8,11 +8,19 @@ from information_model.points.row import History
 from server.store.chunk import Column
 from server.store.tail import MatrixSample, Part, SeriesOfGroup
 
-SPAN_S = {History.CHANGE: 900, History.S1: 300, History.S10: 1800, History.S60: 7200, History.DAY: 86400}
-"""Length of a chunk. A slow class needs a longer one: a column of five samples would be mostly head."""
+CHUNK_S = 300
+SPANS = {History.CHANGE: 3, History.S1: 1, History.S10: 6, History.S60: 24, History.DAY: 288}
+"""Length of a chunk in chunks of the fastest class. A slow class needs longer ones: a column of five samples would be
+mostly head."""
+LONGEST_S = 86400
 TIME_STEP_NS = {History.CHANGE: 1}
 RASTER_TIME_STEP_NS = 1_000_000
 """Source times of sampled classes are kept to the millisecond, those of changes exactly."""
+
+
+def span_ns(history: History, chunk_s: int = CHUNK_S) -> int:
+    """Length of the chunks of a class where the fastest has chunks of `chunk_s`."""
+    return min(LONGEST_S, SPANS[history] * chunk_s) * 1_000_000_000
 
 
 def time_step_ns(history: History) -> int:
@@ -61,6 +69,17 @@ class OpenGroup:
                 )
             )
         return found
+
+    def check(self, layout: SeriesOfGroup) -> None:
+        """Raises IndexError for samples of series that the layout does not have, ValueError for mixed widths."""
+        if any(int(rows["index"].max()) >= len(layout.scalars) for rows in self.scalars):
+            raise IndexError(f"{layout.name}: a scalar without a name")
+        widths: dict[int, int] = {}
+        for sample in self.matrices:
+            if sample.index >= len(layout.matrices):
+                raise IndexError(f"{layout.name}: a matrix without a name")
+            if widths.setdefault(sample.index, len(sample.value)) != len(sample.value):
+                raise ValueError(f"{layout.name}: a matrix of {len(sample.value)} values, expected the same throughout")
 
     @property
     def samples(self) -> int:

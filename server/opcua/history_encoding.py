@@ -51,11 +51,6 @@ def _cast(built_in: int, value: NDArray[np.float64]) -> NDArray[np.float64]:
     return value if built_in in (10, 11) else np.nan_to_num(value)
 
 
-def bound_not_found(time_ns: int, code: int) -> bytes:
-    """DataValue of a bound that does not exist: no value, the code, the time that was asked for."""
-    return wire.data_value(b"", code, wire.ticks(time_ns))
-
-
 def history_data(values: bytes) -> bytes:
     """HistoryData as an ExtensionObject around an encoded array."""
     return wire.numeric_node_id(HISTORY_DATA) + b"\x01" + struct.pack("<i", len(values)) + values

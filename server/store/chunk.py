@@ -11,7 +11,7 @@ that were sampled at the same moments share a time column. The check sum of the 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import numpy as np
@@ -48,6 +48,21 @@ class Samples(NamedTuple):
     value: NDArray[np.float64]
     status: NDArray[np.uint32]
 
+    def take(self, which: slice | NDArray[Any]) -> "Samples":
+        """Some of them: a slice, a mask or an order."""
+        return Samples(self.time[which], self.value[which], self.status[which])
+
+
+def joined(pieces: Sequence[Samples]) -> Samples:
+    """One after the other; at least one, and all of one width."""
+    if len(pieces) == 1:
+        return pieces[0]
+    return Samples(
+        np.concatenate([piece.time for piece in pieces]),
+        np.concatenate([piece.value for piece in pieces]),
+        np.concatenate([piece.status for piece in pieces]),
+    )
+
 
 def encode_chunk(columns: Sequence[Column], time_step_ns: int) -> bytes:
     """Columns as a blob. Times are kept as multiples of `time_step_ns`."""
@@ -82,9 +97,9 @@ def encode_chunk(columns: Sequence[Column], time_step_ns: int) -> bytes:
     return b"".join((head, *rows, *time_rows, *bodies))
 
 
-def check_sum(group: int, epoch: int, first_ns: int, blob: bytes) -> int:
+def check_sum(group: int, epoch: int, first_ns: int, last_ns: int, blob: bytes) -> int:
     """Check sum of a row: it covers the key, so that a row cannot stand in for another."""
-    return crc32(blob, crc32(struct.pack("<qqq", group, epoch, first_ns)))
+    return crc32(blob, crc32(struct.pack("<qqqq", group, epoch, first_ns, last_ns)))
 
 
 class Chunk:

@@ -113,3 +113,8 @@ def to_numbers(codes: NDArray[np.int64], step: float) -> NDArray[np.float64]:
     if inverse and abs(inverse * step - 1) < 1e-9:
         numbers = codes / inverse
     return np.where(codes == NOT_A_NUMBER, np.nan, numbers)
+
+
+def as_stored(values: NDArray[np.floating], step: float) -> NDArray[np.float64]:
+    """What a chunk gives back for these values: a tail is read so too, or a value would change when its span ends."""
+    return to_numbers(to_integers(values, step), step)

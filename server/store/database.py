@@ -12,6 +12,7 @@ log = logging.getLogger("gridbms.store")
 ARCHIVE, JOURNAL = "archive.db", "journal.db"
 VERSION = 1
 CHECK_LIMIT_BYTES = 1 << 30
+_DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class WrongVersionError(Exception):
@@ -22,7 +23,7 @@ def open_for_writing(path: Path, kind: str, *, synchronous: str) -> sqlite3.Conn
     """The database of `kind` ("archive", "journal"), made where it is absent.
 
     A damaged file is renamed aside and a new one begun: history is worth less than a program that runs. Raises
-    WrongVersionError for a file of another version.
+    WrongVersionError for a file of another version, sqlite3.Error for one that is out of reach.
     """
     if path.exists() and not _sound(path):
         set_aside(path)
@@ -48,6 +49,16 @@ def _migrate(connection: sqlite3.Connection, path: Path, kind: str) -> None:
         connection.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
 
 
+def is_damage(error: sqlite3.Error) -> bool:
+    """True where the file itself is broken; a database that is busy, full or out of reach is not."""
+    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGE
+
+
+def damaged_files(data: Path) -> int:
+    """Damaged files that were kept aside in a data directory and that nobody has taken away yet."""
+    return sum(1 for _ in data.glob("*.db.damaged-*Z")) + sum(1 for _ in data.glob("tail/*.damaged"))
+
+
 def _sound(path: Path) -> bool:
     """A quick look: SQLite finds broken structure; damaged values are found by our own check sums when they are read."""
     try:
@@ -58,16 +69,21 @@ def _sound(path: Path) -> bool:
                 return bool(connection.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
         finally:
             connection.close()
-    except sqlite3.DatabaseError:
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
         return False
     return True
 
 
 def set_aside(path: Path) -> Path:
     """Rename a damaged database with its companions; it is never deleted."""
-    stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    target = path.with_name(f"{path.name}.damaged-{stamp}")
-    for suffix in ("", "-wal", "-shm"):
+    stamp, target = time.time(), path
+    while target.exists():
+        target = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime(stamp))}")
+        stamp += 1
+    # The companions first: the file that stands for the damage appears last.
+    for suffix in ("-shm", "-wal", ""):
         source = path.with_name(path.name + suffix)
         if source.exists():
             os.replace(source, target.with_name(target.name + suffix))

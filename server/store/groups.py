@@ -68,6 +68,8 @@ def plan_groups(catalogue: Catalogue) -> tuple[Group, ...]:
             elif element.level is Level.RACK:
                 start = topology.cell_start if point.kind is Kind.CELLS else topology.probe_start
                 first, end = int(start[element.rack]), int(start[element.rack + 1])
+                if first == end:  # a rack without probes
+                    continue
                 matrices.setdefault(key, []).append(
                     MatrixSeries(name, row.matrix, element.rack, first, end - first, point.step, point.built_in)
                 )

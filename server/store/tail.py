@@ -7,7 +7,8 @@
     a part is deflated: u4 scalars | u4 matrices | scalars x (u4 index, f8 value, u4 status, i8 source time)
                         | matrices x (u4 index, u4 status, i8 source time, u4 width, width x f4)
 
-A record whose check sum is wrong ends the file: it was being written when the process died.
+A record whose check sum is wrong ends the file: it was being written when the process died. Where whole records follow
+it, it is damage: it is left out and counted.
 """
 
 import os
@@ -15,8 +16,9 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import RawIOBase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zlib import crc32
 
 import msgspec
@@ -32,7 +34,9 @@ _COUNTS = struct.Struct("<II")
 _MATRIX = struct.Struct("<IIqI")
 SCALAR = np.dtype([("index", "<u4"), ("value", "<f8"), ("status", "<u4"), ("time", "<i8")])
 LAYOUT, MOMENT = 1, 2
-_LIMIT = 1 << 28
+LIMIT = 1 << 26
+"""Bytes of a record at most."""
+_WINDOW = 1 << 20
 
 
 class SeriesOfGroup(msgspec.Struct, frozen=True):
@@ -105,8 +109,13 @@ class TailWriter:
         self.path = path
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self.written = 0
-        self._write(MAGIC + VERSION.to_bytes(2, "little"))
-        self._record(LAYOUT, msgspec.json.encode(list(groups)))
+        try:
+            self._write(MAGIC + VERSION.to_bytes(2, "little"))
+            self._record(LAYOUT, msgspec.json.encode(list(groups)))
+        except OSError:
+            self.close()
+            path.unlink(missing_ok=True)
+            raise
 
     def append(self, epoch: int, parts: Mapping[int, bytes]) -> None:
         """One moment: encoded parts by the number of their group."""
@@ -117,6 +126,8 @@ class TailWriter:
         self._record(MOMENT, b"".join((_MOMENT.pack(epoch, len(parts)), *entries, *parts.values())))
 
     def _record(self, kind: int, body: bytes) -> None:
+        if len(body) + 4 > LIMIT:
+            raise ValueError(f"{self.path}: a record of {len(body)} bytes, at most {LIMIT}")
         rest = struct.pack("<IB3x", len(body) + 4, kind) + body
         self._write(crc32(rest).to_bytes(4, "little") + rest)
 
@@ -128,57 +139,119 @@ class TailWriter:
 
     def close(self) -> None:
         """Close the file; it stays until its samples are in chunks."""
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Entry(NamedTuple):
+    """Where the part of a group stands in a tail."""
+
+    group: int
+    offset: int
+    length: int
+
+
+class Record(NamedTuple):
+    """A moment in a tail, not yet inflated."""
+
+    epoch: int
+    entries: list[Entry]
+    body: bytes
+    offset: int
+
+    def part(self, entry: Entry) -> Part:
+        """The samples of one group. Raises ValueError."""
+        return decode_part(self.body[entry.offset - self.offset :][: entry.length])
 
 
 class TailReader:
-    """Reads a tail from where it has got to; safe while another process appends."""
+    """Reads a tail from where it has got to; safe while another process appends. `damaged` counts unreadable records."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.groups: list[SeriesOfGroup] = []
+        self.damaged = 0
         self._at = 0
-        self._inode = 0
 
-    def records(self) -> Iterator[bytes]:
-        """Bodies of the moments that have come since the last call; ends at the first record that is not whole."""
+    def records(self) -> Iterator[Record]:
+        """Moments that have come since the last call; ends at the first record that is not whole.
+
+        Raises ValueError for a file that is no tail of this version, FileNotFoundError where it has become a chunk.
+        """
         with open(self.path, "rb", buffering=0) as file:
-            inode = os.fstat(file.fileno()).st_ino
-            if inode != self._inode:
-                self._at, self._inode, self.groups = 0, inode, []
             if self._at == 0:
-                if file.read(HEAD_BYTES) != MAGIC + VERSION.to_bytes(2, "little"):
+                head = file.read(HEAD_BYTES)
+                if len(head) < HEAD_BYTES:
+                    return
+                if head != MAGIC + VERSION.to_bytes(2, "little"):
                     raise ValueError(f"{self.path}: no tail of version {VERSION}")
                 self._at = HEAD_BYTES
-            file.seek(self._at)
-            data = file.read()
+            while True:
+                data = _read_at(file, self._at, _WINDOW)
+                if len(data) >= _RECORD.size and _length(data, 0) > len(data) - _RECORD.size:
+                    data = _read_at(file, self._at, _length(data, 0) + _WINDOW)
+                start, at = self._at, 0
+                for kind, begin, end in self._whole(data):
+                    at = end
+                    body = data[begin:end]
+                    self._at = start + end
+                    if kind == LAYOUT:
+                        self.groups = _groups(body)
+                    elif kind == MOMENT:
+                        yield _record(body, start + begin)
+                if at == 0:
+                    return
+
+    def _whole(self, data: bytes) -> Iterator[tuple[int, int, int]]:
+        """(kind, begin, end of the body) of the records in the bytes."""
         at = 0
-        while at + _RECORD.size <= len(data):
-            check, length, kind = _RECORD.unpack_from(data, at)
-            end = at + 8 + length
-            if length < 4 or length > _LIMIT or end > len(data) or crc32(data[at + 4 : end]) != check:
-                break
-            body = data[at + _RECORD.size : end]
+        while _is_whole(data, at) or (_fits(data, at) and _is_whole(data, _length(data, at) + at)):
+            end = at + _length(data, at)
+            if _is_whole(data, at):
+                yield data[at + 8], at + _RECORD.size, end
+            else:
+                self.damaged += 1
             at = end
-            self._at += 8 + length
-            if kind == LAYOUT:
-                self.groups = msgspec.json.decode(body, type=list[SeriesOfGroup])
-            elif kind == MOMENT:
-                yield body
 
     def moments(self) -> Iterator[Moment]:
         """The same, decoded."""
-        for body in self.records():
-            yield decode_moment(body)
+        for record in self.records():
+            yield Moment(record.epoch, {entry.group: record.part(entry) for entry in record.entries})
 
 
-def decode_moment(body: bytes, wanted: int | None = None) -> Moment:
-    """A moment from its record; only the group `wanted` where one is named."""
-    epoch, count = _MOMENT.unpack_from(body)
-    bodies = _MOMENT.size + count * _ENTRY.size
-    parts = {}
-    for i in range(count):
-        group, offset, length = _ENTRY.unpack_from(body, _MOMENT.size + i * _ENTRY.size)
-        if wanted is None or group == wanted:
-            parts[group] = decode_part(body[bodies + offset : bodies + offset + length])
-    return Moment(epoch, parts)
+def _read_at(file: RawIOBase, at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size) or b""
+
+
+def _length(data: bytes, at: int) -> int:
+    """Bytes of the record that begins here, as it says itself."""
+    return 8 + min(int.from_bytes(data[at + 4 : at + 8], "little"), LIMIT)
+
+
+def _fits(data: bytes, at: int) -> bool:
+    return at + _RECORD.size <= len(data) and _RECORD.size <= _length(data, at) <= len(data) - at
+
+
+def _is_whole(data: bytes, at: int) -> bool:
+    return _fits(data, at) and crc32(memoryview(data)[at + 4 : at + _length(data, at)]) == int.from_bytes(
+        data[at : at + 4], "little"
+    )
+
+
+def _groups(body: bytes) -> list[SeriesOfGroup]:
+    try:
+        return msgspec.json.decode(body, type=list[SeriesOfGroup])
+    except msgspec.MsgspecError as error:
+        raise ValueError(str(error)) from None
+
+
+def _record(body: bytes, offset: int) -> Record:
+    try:
+        epoch, count = _MOMENT.unpack_from(body)
+        rows = [_ENTRY.unpack_from(body, _MOMENT.size + i * _ENTRY.size) for i in range(count)]
+    except struct.error as error:
+        raise ValueError(str(error)) from None
+    parts = offset + _MOMENT.size + count * _ENTRY.size
+    return Record(epoch, [Entry(group, parts + at, length) for group, at, length in rows], body, offset)

@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from server.runtime.block import Layout, Writer
 from server.runtime.eventlog import Log
 from server.runtime.logpage import log_folder
@@ -18,6 +20,8 @@ from server.runtime.mirror import Mirror
 from server.runtime.records import AlarmRecord, NoteRecord, Payload, RecordKind, StartRecord, encode
 from server.runtime.segment import PAGE, name_of
 from server.runtime.state import encode_state
+from server.store.chunk import Column, encode_chunk
+from server.store.tail import SCALAR, MatrixSample, Part, SeriesOfGroup, TailWriter, encode_part
 
 HERE = Path(__file__).parent
 
@@ -35,6 +39,18 @@ EVENTS: list[tuple[RecordKind, Payload]] = [
 REQUEST = Request("opcua-12-1", "command", "ESS.ARR01.R001", "Connect", {"n": 1.5}, "operator", ["Operator"])
 ANSWER = Answer("opcua-12-1", "refused", "permissive", "not now", ["NoTripActive"], 42, durable=False)
 STATE = (b'{"latches":["ESS.ARR01.R001.CellOverVoltage"]}', 1234, 1_700_000_000_000_000_000)
+CHUNK_TIME_NS = 1_700_000_000_000_000_000 + np.array([0, 1_000_000_000, 2_000_000_000])
+CHUNK = [
+    Column(
+        7, 0.001, 11, np.array([1.5, np.nan, -2.25]), np.array([0, 0x80310000, 0x40900000], np.uint32), CHUNK_TIME_NS
+    ),
+    Column(8, 0.0, 11, np.array([0.1, 1e300, 7.0]), np.zeros(3, np.uint32), CHUNK_TIME_NS),
+    Column(9, 0.001, 10, np.array([[3.3, 3.4], [3.5, 3.6]]), np.zeros(2, np.uint32), CHUNK_TIME_NS[:2]),
+]
+TAIL_GROUPS = [
+    SeriesOfGroup("ESS.ARR01.R001/1s", "1s", [("ESS.ARR01.R001.Measurements.DcVoltage", 0.1, 11)], []),
+    SeriesOfGroup("ESS.ARR01.R001/10s", "10s", [], [("ESS.ARR01.R001.CellData.CellVoltages", 0.001, 10)]),
+]
 
 
 def block(folder: Path) -> bytes:
@@ -60,12 +76,25 @@ def segment(folder: Path) -> bytes:
     return (log_folder(data) / name_of(1)).read_bytes()
 
 
+def tail(folder: Path) -> bytes:
+    writer = TailWriter(folder / "tail", TAIL_GROUPS)
+    first = Part(np.array([(0, 26.4, 0, 1_700_000_000_000_000_000)], SCALAR))
+    second = Part(np.array([(0, 26.5, 0x80310000, 1_700_000_001_000_000_000)], SCALAR))
+    matrix = MatrixSample(0, 0, 1_700_000_000_500_000_000, np.array([3.25, 3.5], np.float32))
+    writer.append(1, {0: encode_part(first)})
+    writer.append(2, {0: encode_part(second), 1: encode_part(Part(np.zeros(0, SCALAR), (matrix,)))})
+    writer.close()
+    return (folder / "tail").read_bytes()
+
+
 SAMPLES: dict[str, Callable[[Path], bytes]] = {
     "block-1.bin": block,
     "log-segment-1.seg": segment,
     "link-request-1.bin": lambda folder: frame(REQUEST),
     "link-answer-1.bin": lambda folder: frame(ANSWER),
     "state-1.bin": lambda folder: encode_state(*STATE),
+    "chunk-v1.bin": lambda folder: encode_chunk(CHUNK, 1_000_000),
+    "tail-v1.bin": tail,
 }
 
 
