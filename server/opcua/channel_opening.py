@@ -16,7 +16,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
 
 from server.opcua.certificate_validation import CertificateRefusedError, split_chain
-from server.opcua.decoding_limits import Scan, structure
+from server.opcua.decoding import Scan, structure
 from server.opcua.errors import ChannelError, ServiceFaultError
 from server.opcua.secure_channel import NONE_URI, POLICIES, OpenRequestHeader, parse_open_header, unseal_open
 

@@ -22,7 +22,7 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from server.opcua.channel_opening import ChannelOpener
-from server.opcua.decoding_limits import Scan, scan_node_id, scan_structure, structure
+from server.opcua.decoding import Scan, scan_node_id, scan_structure, structure
 from server.opcua.errors import ChannelError, ServiceFaultError, code_name
 from server.opcua.secure_channel import SecureChannel
 from server.opcua.service_table import Handler, RequestContext, Service, ServiceTable

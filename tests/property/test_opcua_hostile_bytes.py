@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from server.opcua.certificate_validation import CertificateRefusedError, load_leaf
-from server.opcua.decoding_limits import scan_structure
+from server.opcua.decoding import scan_structure
 from server.opcua.endpoints import SecurityOptions
 from server.opcua.errors import ServiceFaultError
 from server.opcua.limits import Limits

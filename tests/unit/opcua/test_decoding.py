@@ -10,7 +10,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.ua_binary import struct_from_binary, struct_to_binary
 
-from server.opcua.decoding_limits import Scan, scan_structure, scan_variant, structure
+from server.opcua.decoding import Scan, scan_structure, scan_variant, structure
 from server.opcua.errors import ServiceFaultError, code_name
 from server.opcua.limits import Limits
 
