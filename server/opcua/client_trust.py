@@ -18,7 +18,7 @@ from server.opcua.errors import code_name
 from server.opcua.session import Audit
 from server.pki.trust_store import TrustFolder
 
-logger = logging.getLogger("gridbms.pki")
+log = logging.getLogger("gridbms.pki")
 Codes = ua.StatusCodes
 
 
@@ -92,7 +92,7 @@ class ClientTrust:
         changed = await asyncio.get_running_loop().run_in_executor(self._pool, self.folder.reload)
         if changed:
             store = self.folder.store
-            logger.info(
+            log.info(
                 "trust list %s read: %d trusted, %d issuers, %d revocation lists",
                 self.folder.root,
                 len(store.trusted),

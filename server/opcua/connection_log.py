@@ -18,9 +18,9 @@ class ConnectionLog:
     """
 
     def __init__(
-        self, lines_per_minute: int, clock: Callable[[], float] = time.monotonic, logger: logging.Logger | None = None
+        self, lines_per_minute: int, clock: Callable[[], float] = time.monotonic, log: logging.Logger | None = None
     ) -> None:
-        self._logger = logger or logging.getLogger("gridbms.opcua")
+        self._logger = log or logging.getLogger("gridbms.opcua")
         self._clock = clock
         self._lines_per_minute = lines_per_minute
         # (address, reason) -> [time of the last line, lines suppressed since]

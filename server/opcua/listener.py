@@ -20,7 +20,7 @@ from server.users import UsersError
 if TYPE_CHECKING:
     from server.opcua.context import ServerContext
 
-logger = logging.getLogger("gridbms.opcua")
+log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
 SWEEP_S = 0.25
 RELOAD_S = 1.0
@@ -94,7 +94,7 @@ class Listener:
                 await action()
             except Exception:
                 # Deadlines and trust must go on being watched, whatever one round stumbled over.
-                logger.exception("periodic check of the OPC UA server")
+                log.exception("periodic check of the OPC UA server")
 
     async def _sweep(self) -> None:
         self.sweep(self.context.clock())
@@ -120,7 +120,7 @@ class Listener:
         for connection in list(context.connections):
             peer = connection.processor.channel.peer
             if peer is not None and not await self._judge(context.trust, peer.raw, verdicts):
-                logger.warning("certificate %s is no longer trusted: its channels are closed", peer.thumbprint)
+                log.warning("certificate %s is no longer trusted: its channels are closed", peer.thumbprint)
                 self._close_sessions(_has_thumbprint(peer.thumbprint), "certificate no longer trusted")
                 connection.processor.close(Codes.BadSecurityChecksFailed, "certificate no longer trusted")
         for session in context.sessions:
@@ -151,7 +151,7 @@ class Listener:
             # The users read before stay valid: a typing error must not throw the operators out.
             if str(error) != self._users_complaint:
                 self._users_complaint = str(error)
-                logger.error("users are not read again: %s", error)
+                log.error("users are not read again: %s", error)
             return
         if not changed:
             return

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Handler", "Processor", "RequestContext", "ServiceTable"]
 
-logger = logging.getLogger("gridbms.opcua")
+log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
 Ids = ua.ObjectIds
 _HELLO = struct.Struct("<IIIIIi")
@@ -292,7 +292,7 @@ class Processor:
             else:
                 self.send_response(context, response)
         except ServiceFaultError as error:
-            logger.debug("%s refused: %s", _name(request), error)
+            log.debug("%s refused: %s", _name(request), error)
             self.send_fault(context, error.code)
         except (ServiceError, UaStatusCodeError) as error:
             self.send_fault(context, int(error.code))
@@ -395,6 +395,4 @@ def _name(request: _Request) -> str:
 
 def _log_unexpected(what: str, error: Exception) -> None:
     # Neither the message of the exception nor arguments: either could hold a secret of the client.
-    logger.error(
-        "OPC UA %s failed: %s\n%s", what, type(error).__name__, "".join(traceback.format_tb(error.__traceback__))
-    )
+    log.error("OPC UA %s failed: %s\n%s", what, type(error).__name__, "".join(traceback.format_tb(error.__traceback__)))

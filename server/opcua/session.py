@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from information_model.roles import Role
 
 Codes = ua.StatusCodes
-logger = logging.getLogger("gridbms.opcua.session")
+log = logging.getLogger("gridbms.opcua.session")
 # asyncua's NodeId wants its own number types where plain ones do.
 _node_id: Callable[..., ua.NodeId] = ua.NodeId
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
@@ -256,7 +256,7 @@ class SessionManager:
                 callback(session, delete_subscriptions)
             except Exception:
                 # One service set must not keep the others from letting go of the session.
-                logger.exception("closing session %s", session.name)
+                log.exception("closing session %s", session.name)
         session.audit("CloseSession", True, reason)
         session.storage.clear()
 

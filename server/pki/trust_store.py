@@ -20,7 +20,7 @@ from cryptography.x509.oid import NameOID
 from server.pki.files import make_private_folder, read_public, write_private
 from server.pki.own_certificate import MAXIMUM_CERTIFICATE_BYTES, PARSE_ERRORS, certificate_uris
 
-logger = logging.getLogger("gridbms.pki")
+log = logging.getLogger("gridbms.pki")
 
 FOLDERS = ("trusted/certs", "trusted/crl", "issuers/certs", "issuers/crl", "rejected/certs")
 MAXIMUM_REJECTED = 64
@@ -131,7 +131,7 @@ class TrustFolder:
     def _complain(self, path: Path, problem: str) -> None:
         if str(path) not in self._complained:
             self._complained.add(str(path))
-            logger.warning("%s: %s; ignored", path, problem)
+            log.warning("%s: %s; ignored", path, problem)
 
     def _certificates(self, folder: str) -> dict[str, x509.Certificate]:
         found = {}

@@ -28,7 +28,7 @@ from server.opcua.publishing.ticker import Ticker
 from server.opcua.session import Session
 
 Codes = ua.StatusCodes
-logger = logging.getLogger("gridbms.opcua.publishing")
+log = logging.getLogger("gridbms.opcua.publishing")
 _STORAGE = "publishing"
 _IDS = 1 << 31
 _DONE = object()
@@ -144,7 +144,7 @@ class PublishingEngine:
             self._failed(subscription, error)
 
     def _failed(self, subscription: Subscription, error: Exception) -> None:
-        logger.error("subscription %d failed and is deleted", subscription.id, exc_info=error)
+        log.error("subscription %d failed and is deleted", subscription.id, exc_info=error)
         self.delete(subscription, Codes.BadInternalError)
 
     def _cycle(self, subscription: Subscription) -> None:
@@ -237,7 +237,7 @@ class PublishingEngine:
             return
         queue.leave(subscription)
         if code:
-            logger.info("subscription %d of %s ended: %s", subscription.id, queue.session.name, code_name(code))
+            log.info("subscription %d of %s ended: %s", subscription.id, queue.session.name, code_name(code))
             queue.tell(subscription, code)
         queue.settle()
 

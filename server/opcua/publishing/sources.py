@@ -17,7 +17,7 @@ from server.opcua.address_space.values import Value, Values
 from server.opcua.image import ImageView
 
 Codes = ua.StatusCodes
-logger = logging.getLogger("gridbms.opcua.publishing")
+log = logging.getLogger("gridbms.opcua.publishing")
 _A = ua.AttributeIds
 _LAST_ATTRIBUTE = 27
 STORED_FASTEST_MS = 1_000.0
@@ -106,7 +106,7 @@ class Sources:
         except Exception as error:
             if source.key not in self._failed:
                 self._failed.add(source.key)
-                logger.exception("value of a monitored item cannot be read: %s", type(error).__name__)
+                log.exception("value of a monitored item cannot be read: %s", type(error).__name__)
             return Value(b"", int(Codes.BadInternalError))
 
     # -- finding
