@@ -24,7 +24,7 @@ from adapters.simulator.wire import (
     socket_address,
 )
 
-CONNECT_S = 2.0
+CONNECT_S, WAIT_STEP_S = 2.0, 0.02
 _UNSENT_BYTES = RECORD.itemsize * 1024
 _ID = 0x1FFF_FFFF
 
@@ -32,11 +32,12 @@ _ID = 0x1FFF_FFFF
 class PlantBus(can.BusABC):
     """One participant of a simulated bus; `channel` is the path of its socket.
 
+    `wait_s` is how long to wait for a hub that comes up at the same time; whoever opens a bus does so in a thread.
     Frames carry the monotonic time of the hub, `recv_batch` hands over all that are pending. A hub that is gone raises
     CanOperationError on the next call.
     """
 
-    def __init__(self, channel: str, can_filters: Any = None, **kwargs: Any) -> None:
+    def __init__(self, channel: str, can_filters: Any = None, wait_s: float = 0.0, **kwargs: Any) -> None:
         self._is_shutdown = True  # nothing to shut down until the connection stands
         self.channel_info = f"simulated bus {channel}"
         self._stream = RecordStream()
@@ -45,7 +46,7 @@ class PlantBus(can.BusABC):
         self._early: Columns | None = None
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
-            self._connect(Path(channel))
+            self._connect(Path(channel), time.monotonic() + float(wait_s))
         except (OSError, WireError) as error:
             self._socket.close()
             reason = getattr(error, "strerror", None) or str(error)
@@ -53,10 +54,17 @@ class PlantBus(can.BusABC):
         super().__init__(channel=channel, can_filters=can_filters, **kwargs)
         self._is_shutdown = False
 
-    def _connect(self, path: Path) -> None:
+    def _connect(self, path: Path, patient_until_s: float) -> None:
         self._socket.settimeout(CONNECT_S)
-        with socket_address(path) as address:
-            self._socket.connect(address)
+        while True:
+            try:
+                with socket_address(path) as address:
+                    self._socket.connect(address)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() >= patient_until_s:
+                    raise
+                time.sleep(WAIT_STEP_S)  # a path that appears wakes nobody
         with contextlib.suppress(BrokenPipeError):  # a hub that has closed already may have said why
             self._socket.sendall(hello())
         while not self._stream.greeted:

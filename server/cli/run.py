@@ -142,21 +142,22 @@ class StatusLine:
         with contextlib.suppress(Unavailable):
             self._reader.read({"value": self._value})
             width = shutil.get_terminal_size().columns
-            sys.stdout.write("\r" + self.text()[: width - 1].ljust(width - 1))
+            # The cursor goes back to the start: a line of the log then replaces the status instead of following it.
+            sys.stdout.write("\r" + self.text()[: width - 1].ljust(width - 1) + "\r")
             sys.stdout.flush()
 
     def text(self) -> str:
         """The line."""
         parts = []
-        for label, path, scale, unit in (
-            ("SOC", "Measurements.StateOfCharge", 1, "%"),
-            ("power", "Measurements.DcActivePower", 1e-3, "kW"),
-            ("racks closed", "State.ConnectedRackCount", 1, ""),
-            ("warnings", "Alarms.ActiveWarningCount", 1, ""),
-            ("limits", "Alarms.ActiveLimitCount", 1, ""),
-            ("trips", "Alarms.ActiveTripCount", 1, ""),
+        for label, path, scale, digits, unit in (
+            ("SOC", "Measurements.StateOfCharge", 1, 1, "%"),
+            ("power", "Measurements.DcActivePower", 1e-3, 1, "kW"),
+            ("racks closed", "State.ConnectedRackCount", 1, 0, ""),
+            ("warnings", "Alarms.ActiveWarningCount", 1, 0, ""),
+            ("limits", "Alarms.ActiveLimitCount", 1, 0, ""),
+            ("trips", "Alarms.ActiveTripCount", 1, 0, ""),
         ):
             if self._catalogue.has(Level.SYSTEM, path):
                 value = self._value[self._catalogue.slots(Level.SYSTEM, path)][0] * scale
-                parts.append(f"{label} {value:.6g} {unit}".rstrip())
+                parts.append(f"{label} {value:.{digits}f} {unit}".rstrip())
         return "  ".join(parts)

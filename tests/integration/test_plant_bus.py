@@ -177,6 +177,17 @@ async def test_a_hub_that_is_gone_is_an_error_and_not_silence(bus: Bus) -> None:
         PlantBus(str(bus.hub.path))
 
 
+async def test_a_participant_waits_for_a_hub_that_comes_up_at_the_same_time(tmp_path: Path) -> None:
+    path = tmp_path / "bus.sock"
+    opening = asyncio.create_task(asyncio.to_thread(PlantBus, str(path), wait_s=10.0))
+    await asyncio.to_thread(lambda: None)  # a thread of the pool runs: the other one has begun
+    late = Bus(path)
+    reader = await opening
+    assert late.hub.counters.refused == 0
+    reader.shutdown()
+    late.hub.close()
+
+
 async def test_a_hub_replaces_the_socket_of_a_dead_one_but_no_ordinary_file(tmp_path: Path) -> None:
     path = tmp_path / "bus.sock"
     with socket.socket(socket.AF_UNIX) as left_behind:
