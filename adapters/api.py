@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.device_map import DeviceMap
-from information_model.enumerations import CommunicationState
+from information_model.enumerations import CommunicationState, Desired
 
 Clock = Callable[[], int]
 """Monotonic time in ns."""
@@ -92,8 +92,8 @@ class SafeRequest(IntEnum):
 class RackRequest:
     """What core wants of one rack."""
 
-    desired: int
-    """0 open, 1 closed."""
+    desired: Desired
+    """OPEN or CLOSED; what is neither means open. The codes of a device map are its own: 0 open, 1 closed."""
     charge_limit_a: float
     discharge_limit_a: float
     """Both limits are magnitudes, >= 0 A."""

@@ -1,20 +1,11 @@
 """Sums, means and extremes over the racks of a group; racks without a value are left out, never counted as zero."""
 
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
 from estimators.segments import Extremes, Segments
 
 Floats = NDArray[np.float64]
-
-
-class Mean(NamedTuple):
-    """Weighted mean of each group and the weight that it rests on."""
-
-    value: Floats
-    weight: Floats
 
 
 class Groups:
@@ -28,17 +19,13 @@ class Groups:
         known = ~np.isnan(values)
         return np.where(self.racks.counts(known) > 0, self.racks.sums(values), np.nan)
 
-    def mean(self, values: Floats, weight: Floats) -> Mean:
+    def mean(self, values: Floats, weight: Floats) -> Floats:
         """Mean of the known values by weight; NaN where none is known."""
         used = np.where(np.isnan(values), 0.0, weight)
         sums, weights = self.racks.sums(values * used), self.racks.sums(used)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return Mean(np.where(weights > 0, sums / weights, np.nan), weights)
+            return np.where(weights > 0, sums / weights, np.nan)
 
     def spread(self, values: Floats) -> Extremes:
         """Extremes over the racks with their positions."""
         return self.racks.extremes(values)
-
-    def sigma_of_sum(self, sigma: Floats) -> Floats:
-        """Standard deviation of a sum whose parts may err together: the sum of the deviations."""
-        return self.total(sigma)

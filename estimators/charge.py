@@ -54,13 +54,13 @@ class ChargeCounter:
         self._doubtful = np.zeros(n, bool)
         self._start_sigma, self._net_ah, self._elapsed_s = np.zeros(n), np.zeros(n), np.zeros(n)
 
-    def step(self, current_a: Floats, cell_voltage_v: Floats, quiet: Bools, at_rest: Bools, dt_s: float) -> None:
+    def step(self, current_a: Floats, cell_voltage_v: Floats, quiet: Bools, rested: Bools, dt_s: float) -> None:
         """One step. `current_a` [racks], positive = discharge, NaN = not known; `cell_voltage_v` is the cells' mean.
 
-        Counting is trapezoidal and needs both ends of the step. `quiet`: hardly any current flows; `at_rest`: it has been so
+        Counting is trapezoidal and needs both ends of the step. `quiet`: hardly any current flows; `rested`: it has been so
         for long enough that the voltage is near its open-circuit value.
         """
-        self._start(cell_voltage_v, quiet, at_rest)
+        self._start(cell_voltage_v, quiet, rested)
         known = ~np.isnan(self.soc)
         both = known & ~np.isnan(current_a) & ~np.isnan(self._current_a) & (dt_s <= LONGEST_STEP_S)
         moved_ah = np.where(both, (current_a + self._current_a) / 2 * dt_s / 3600, 0.0)
@@ -72,13 +72,13 @@ class ChargeCounter:
         self._widen(known & ~both, dt_s)
         self.sigma = np.where(known, self._uncertainty(), np.nan)
 
-    def _start(self, cell_voltage_v: Floats, quiet: Bools, at_rest: Bools) -> None:
+    def _start(self, cell_voltage_v: Floats, quiet: Bools, rested: Bools) -> None:
         """Start where nothing is known; a start under load is doubtful and repeated at the first rest."""
         measured = ~np.isnan(cell_voltage_v)
         unknown = np.isnan(self.soc)
         # At the very start nothing is known about the minutes before: a small current is taken for rest.
-        rested = (unknown & quiet) | (self._doubtful & at_rest)
-        for wanted, doubt_v in ((rested, 0.0), (unknown & ~quiet, LOADED_DOUBT_V)):
+        settled = (unknown & quiet) | (self._doubtful & rested)
+        for wanted, doubt_v in ((settled, 0.0), (unknown & ~quiet, LOADED_DOUBT_V)):
             fresh = np.flatnonzero(wanted & measured)
             for chemistry in {self.chemistry[rack] for rack in fresh}:
                 racks = np.array([rack for rack in fresh if self.chemistry[rack] == chemistry])

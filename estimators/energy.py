@@ -18,14 +18,11 @@ class Throughput:
 
     count: int
     totals: dict[str, Floats] = field(init=False)
-    gaps: NDArray[np.int64] = field(init=False)
-    """Steps in which a rack could not be counted."""
     _current_a: Floats = field(init=False)
     _power_w: Floats = field(init=False)
 
     def __post_init__(self) -> None:
         self.totals = {name: np.zeros(self.count) for name in NAMES}
-        self.gaps = np.zeros(self.count, np.int64)
         self._current_a, self._power_w = np.full(self.count, np.nan), np.full(self.count, np.nan)
 
     def step(self, current_a: Floats, power_w: Floats, connected: NDArray[np.bool_], dt_s: float) -> None:
@@ -35,7 +32,6 @@ class Throughput:
             self._count("_wh", (power_w + self._power_w) / 2 * dt_s / 3600)
             self.totals["connected_s"] += np.where(connected, dt_s, 0.0)
             self.totals["operating_s"] += dt_s
-        self.gaps += np.isnan(current_a) | (dt_s > LONGEST_STEP_S)
         self._current_a, self._power_w = current_a.copy(), power_w.copy()
 
     def _count(self, unit: str, moved: Floats) -> None:

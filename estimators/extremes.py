@@ -9,6 +9,15 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 
+QUIET_SHARE = 1 / 20
+"""Share of the rated capacity (as a current over one hour) below which a rack is quiet at this moment."""
+
+
+def is_quiet(current_a: Floats, capacity_ah: Floats) -> NDArray[np.bool_]:
+    """Racks in which hardly any current flows now; an unknown current is not quiet."""
+    return np.asarray(np.abs(current_a) < QUIET_SHARE * capacity_ah)
+
+
 @dataclass
 class Recorded:
     """Lowest and highest value ever seen, NaN before the first."""
@@ -41,7 +50,7 @@ class Recorded:
 
 @dataclass
 class RestDetector:
-    """Racks whose current has stayed below a twentieth of an hour's rate for a minute."""
+    """Racks that have been quiet for a minute have *rested*: their cells stand near the open-circuit voltage."""
 
     capacity_ah: Floats
     wait_s: float = 60.0
@@ -51,7 +60,6 @@ class RestDetector:
         self.resting_s = np.zeros(len(self.capacity_ah))
 
     def step(self, current_a: Floats, dt_s: float) -> NDArray[np.bool_]:
-        """True where the rack rests; an unknown current is no rest."""
-        quiet = np.abs(current_a) < self.capacity_ah / 20
-        self.resting_s = np.where(quiet, self.resting_s + dt_s, 0.0)
+        """True where the rack has rested."""
+        self.resting_s = np.where(is_quiet(current_a, self.capacity_ah), self.resting_s + dt_s, 0.0)
         return self.resting_s >= self.wait_s

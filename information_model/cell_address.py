@@ -35,3 +35,13 @@ def within_rack(index: NDArray[np.int64], per_module: NDArray[np.int64]) -> NDAr
     """Addresses inside the rack of 0-based cell positions; negative positions give 0 (not known)."""
     address = (index // per_module + 1) * 1_000 + index % per_module + 1
     return np.where(index < 0, 0, address)
+
+
+def position_in_rack(address: NDArray[np.int64], per_module: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The reverse of `within_rack`: 0-based positions of addresses (those of a rack or of a group), which must be known."""
+    return np.asarray((address // 1_000 % 1_000 - 1) * per_module + address % 1_000 - 1)
+
+
+def within_group(rack_number: NDArray[np.int64], address: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Addresses in an array or system of addresses inside racks; not known (NaN) is 0 there."""
+    return np.asarray(rack_number * 1_000_000 + np.nan_to_num(address))

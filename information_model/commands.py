@@ -8,10 +8,33 @@ where `waits_for_disk` is false: opening never waits.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 
 from information_model.enumerations import Authority
 from information_model.points.row import Level
 from information_model.roles import Role
+
+
+class Effect(Enum):
+    """What a command does in the core. Each has exactly one handler there; the core does not start without one.
+
+    A new row never inherits an effect: what is not handled is refused, and above all never opens a rack.
+    """
+
+    CONNECT = "connect"
+    OPEN = "open"
+    OPEN_AT_ONCE = "open_at_once"
+    OPEN_AND_DISABLE = "open_and_disable"
+    ENABLE = "enable"
+    ACKNOWLEDGE = "acknowledge"
+    RESET = "reset"
+    SET_AUTHORITY = "set_authority"
+
+
+OPENING = (Effect.OPEN_AT_ONCE, Effect.OPEN, Effect.OPEN_AND_DISABLE)
+"""Effects towards safety, the strongest first."""
+MOVING = (Effect.CONNECT, *OPENING)
+"""Effects that move contactors: of these only one is under way at an element."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +53,7 @@ class Command:
     """One line: a command for the elements of `levels`. `timeout_s` is by level of the target."""
 
     name: str
+    effect: Effect
     levels: tuple[Level, ...]
     roles: tuple[Role, ...]
     authorities: tuple[Authority, ...]
@@ -45,6 +69,7 @@ class Command:
 TABLE: tuple[Command, ...] = (
     Command(
         "Connect",
+        Effect.CONNECT,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,
@@ -111,6 +136,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "Disconnect",
+        Effect.OPEN,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,
@@ -137,6 +163,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "EmergencyDisconnect",
+        Effect.OPEN_AT_ONCE,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,
@@ -158,6 +185,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "Enable",
+        Effect.ENABLE,
         levels=(Level.RACK,),
         roles=(
             Role.ENGINEER,
@@ -177,6 +205,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "Disable",
+        Effect.OPEN_AND_DISABLE,
         levels=(Level.RACK,),
         roles=(
             Role.ENGINEER,
@@ -195,6 +224,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "AcknowledgeAll",
+        Effect.ACKNOWLEDGE,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,
@@ -215,6 +245,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "ResetAlarms",
+        Effect.RESET,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,
@@ -255,6 +286,7 @@ TABLE: tuple[Command, ...] = (
     ),
     Command(
         "SetAuthority",
+        Effect.SET_AUTHORITY,
         levels=(
             Level.SYSTEM,
             Level.ARRAY,

@@ -316,6 +316,14 @@ class AlarmState(IntEnum):
     LATCHED_ACKNOWLEDGED = 5
 
 
+class Desired(IntEnum):
+    """What is desired of a rack, from the core to the adapters; no data type of a point, so faces do not know it."""
+
+    NOTHING = 0
+    OPEN = 1
+    CLOSED = 2
+
+
 _ACRONYMS = frozenset({"LFP", "NMC", "NCA", "LTO", "SNTP", "PTP", "EMS", "IRIG", "B"})
 
 

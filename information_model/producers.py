@@ -1,19 +1,19 @@
 """Which part of the program writes which points, and what it needs for it.
 
 A point is instantiated where something on the site produces it: a device map (group `field`), the site file
-(configuration), or a line of this table whose needs are met. The core checks at its start that it writes exactly these.
+(configuration), or a line of this table whose needs are met. A test runs the
+cycle and compares: the core writes exactly these, no more and no less.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from information_model.points.row import Level
+from information_model.points.row import PLANT, Level
 
 CELLS, PROBES = "CellData.CellVoltages", "CellData.CellTemperatures"
 VOLTAGE, CURRENT = "Measurements.DcVoltage", "Measurements.DcCurrent"
 SYSTEM, ARRAY, RACK, MODULE = Level.SYSTEM, Level.ARRAY, Level.RACK, Level.MODULE
 GROUPS = (SYSTEM, ARRAY)
-PLANT = (SYSTEM, ARRAY, RACK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Production:
 P = Production
 TABLE: tuple[Production, ...] = (
     # cells and probes
-    P("estimators.extremes", (RACK,), "CellData", "CellQuality", (CELLS,)),
+    P("core.validate", (RACK,), "CellData", "CellQuality", (CELLS,)),
     P("estimators.extremes", (RACK,), "Measurements",
       "CellVoltageMax CellVoltageMin CellVoltageAvg CellVoltageSpread CellVoltageSum", (CELLS,)),
     P("estimators.extremes", (RACK,), "Measurements", "CellVoltageSpreadAtRest", (CELLS, CURRENT)),
@@ -91,7 +91,7 @@ TABLE: tuple[Production, ...] = (
     P("core.validate", (RACK,), "Protection", "VoltageSumDifference VoltageSumOffset", (CELLS, VOLTAGE)),
     P("core.protection", (RACK,), "Protection", "ChargeCurrent DischargeCurrent CurrentBelowBreakLimit", (CURRENT,)),
     P("core.protection", PLANT, "Protection", "TripActive LatchedTrip"),
-    P("core.protection", PLANT, "Permissives", "NoTripActive TripCausesGone"),
+    P("core.protection", PLANT, "Permissives", "NoTripActive TripCausesGone TripsAcknowledged"),
     P("core.protection", (RACK,), "Permissives", "CellVoltagesInRange", (CELLS,)),
     P("core.protection", (RACK,), "Permissives", "TemperaturesInRange", (PROBES,)),
     P("core.protection", (RACK,), "Counters", "TripCount"),
@@ -117,11 +117,11 @@ TABLE: tuple[Production, ...] = (
     P("core.control", (RACK,), "Contactors.Positive", "OperationCount WeldDetected", ("Contactors.Positive.Position",)),
     P("core.control", (RACK,), "Contactors.Negative", "OperationCount WeldDetected", ("Contactors.Negative.Position",)),
     P("core.control", (RACK,), "Contactors.Precharge", "OperationCount WeldDetected", ("Contactors.Precharge.Position",)),
-    P("core.control", (RACK,), "Permissives", "Enabled JournalWritable PrechargeAvailable TripsAcknowledged"),
+    P("core.control", (RACK,), "Permissives", "Enabled JournalWritable PrechargeAvailable"),
     P("core.control", (RACK,), "Permissives", "ContactorsOpen ContactorsHealthy", ("Contactors.Positive.Position",)),
     P("core.control", (RACK,), "Permissives", "VoltageDifferenceGood", (VOLTAGE, "Measurements.BusVoltage")),
     P("core.control", (RACK,), "Permissives", "AtRest", (CURRENT,)),
-    P("core.control", GROUPS, "Permissives", "AnyRackAvailable JournalWritable TripsAcknowledged"),
+    P("core.control", GROUPS, "Permissives", "AnyRackAvailable JournalWritable"),
     P("core.control", GROUPS, "Permissives", "ContactorsOpen", ("Contactors.Positive.Position",)),
     P("core.control", PLANT, "Control",
       "Authority CommandFailed CommandInProgress ConnectRequested LastCommandOutcome LastCommandSequence RefusalReason"),

@@ -43,11 +43,3 @@ KELVIN_PER_SECOND = Unit("K/s", "F12", "kelvin per second", 58)
 SECOND = Unit("s", "SEC", "second", 4)
 PASCAL = Unit("Pa", "PAL", "pascal", 39)
 CUBIC_METRE_PER_SECOND = Unit("m3/s", "MQS", "cubic metre per second", 45)
-
-UNITS: dict[str, Unit] = {
-    unit.symbol: unit
-    for unit in (
-        ONE, PERCENT, PPM, VOLT, VOLT_PER_SECOND, AMPERE, AMPERE_HOUR, WATT, WATT_HOUR, VOLT_AMPERE, VAR, OHM, HERTZ,
-        DEGREE_CELSIUS, KELVIN, KELVIN_PER_SECOND, SECOND, PASCAL, CUBIC_METRE_PER_SECOND,
-    )
-}  # fmt: skip

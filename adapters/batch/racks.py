@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.api import RackRequest, SafeRequest, SourceSpec
-from information_model.enumerations import DoublePoint
+from information_model.enumerations import Desired, DoublePoint
 
 Floats = NDArray[np.float64]
 
@@ -70,7 +70,9 @@ class BatchRacks:
         silent_ns = now_ns - self._applied_ns
         charge, discharge = np.zeros(len(self.cells)), np.zeros(len(self.cells))
         for number, request in enumerate(self._requests):
-            may_close = request.desired == 1 and request.safe < SafeRequest.OPEN and silent_ns <= SILENCE_OPEN_NS
+            may_close = (
+                request.desired == Desired.CLOSED and request.safe < SafeRequest.OPEN and silent_ns <= SILENCE_OPEN_NS
+            )
             self._step[number] = min(self._step[number] + 1, _CLOSED) if may_close else _OPEN
             valid = request.lease_valid and request.safe == SafeRequest.NONE and silent_ns <= SILENCE_ZERO_NS
             if valid and self._step[number] == _CLOSED:

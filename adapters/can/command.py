@@ -16,6 +16,7 @@ from adapters.can.database import BoundMap
 from adapters.can.e2e import crc8
 from adapters.can.frame import EXTENDED
 from information_model.device_map import Command
+from information_model.enumerations import Desired
 
 SILENCE_ZERO_NS = 1_000_000_000
 SILENCE_OPEN_NS = 6_000_000_000
@@ -91,8 +92,8 @@ class _CyclicFrame:
             return request.reset_counter % codes
         if source == "desired":
             # Opening is what an unknown wish means.
-            desired = int(request.desired == 1 and safe < SafeRequest.OPEN)
-            return self.codes.get(name, {}).get(desired, float(desired))
+            closed = int(request.desired == Desired.CLOSED and safe < SafeRequest.OPEN)
+            return self.codes.get(name, {}).get(closed, float(closed))
         limit = request.charge_limit_a if source == "charge_limit_a" else request.discharge_limit_a
         return 0.0 if safe >= SafeRequest.ZERO_CURRENT or math.isnan(limit) else max(limit, 0.0)
 

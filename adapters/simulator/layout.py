@@ -9,6 +9,8 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from information_model.enumerations import Desired
+
 EXTENDED = 0x8000_0000
 REMOTE = 0x4000_0000
 ERROR = 0x2000_0000
@@ -41,12 +43,20 @@ class Message(IntEnum):
     COMMAND = 0x10
 
 
-class Desired(IntEnum):
-    """Request word of the command; 3 does not exist and makes the frame invalid."""
+class RequestWord(IntEnum):
+    """Request word of the command, as on the wire; 3 does not exist and makes the frame invalid."""
 
     NONE = 0
     OPEN = 1
     CLOSE = 2
+
+
+WORD_OF_DESIRED = {
+    Desired.NOTHING: RequestWord.NONE,
+    Desired.OPEN: RequestWord.OPEN,
+    Desired.CLOSED: RequestWord.CLOSE,
+}
+"""The wire has codes of its own: what the program desires, and the word that says so."""
 
 
 class Supervision(IntEnum):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from adapters.simulator.layout import Desired, Supervision
+from adapters.simulator.layout import RequestWord, Supervision
 from information_model.enumerations import ConnectionFailure, DoublePoint, OperatingState
 
 FASTEST_S, SLOWEST_S = 0.08, 0.3
@@ -14,6 +14,7 @@ PRECHARGED_V = 5.0
 _CLOSING_S = 3.0
 _OPENING_S = 1.5
 _ALIVE_CODES = 256
+_WORDS = frozenset(RequestWord)
 POSITIVE, NEGATIVE, PRECHARGE = range(3)
 
 
@@ -129,13 +130,13 @@ class RackControl:
         if before is None:
             return False  # an advance has to be seen first
         distance = (command.alive - before) % _ALIVE_CODES
-        if not 1 <= distance <= _ALIVE_CODES // 2 or command.desired not in (0, 1, 2):
+        if not 1 <= distance <= _ALIVE_CODES // 2 or command.desired not in _WORDS:
             return False
         self._valid_s = now_s
         self.supervision = Supervision.COMMANDED
         self._limits_a = command.charge_limit_a, command.discharge_limit_a
-        if command.desired != Desired.NONE:
-            self._wanted = command.desired == Desired.CLOSE
+        if command.desired != RequestWord.NONE:
+            self._wanted = command.desired == RequestWord.CLOSE
         if self._reset is not None and command.reset != self._reset:
             self._try_reset()
         self._reset = self.reset_echo = command.reset

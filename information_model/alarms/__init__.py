@@ -4,8 +4,8 @@ Every threshold is a proposal until the data sheet of the cell confirms it; the 
 """
 
 from information_model.alarms import array, rack, system
-from information_model.alarms.row import Action, Alarm, ConditionClass, Gate, Severity, Side, Step
+from information_model.alarms.row import Action, Alarm, AlarmLevel, ConditionClass, Gate, Side, Step
 
 TABLE: tuple[Alarm, ...] = (*system.ALARMS, *array.ALARMS, *rack.ALARMS)
 
-__all__ = ["TABLE", "Action", "Alarm", "ConditionClass", "Gate", "Severity", "Side", "Step"]
+__all__ = ["TABLE", "Action", "Alarm", "AlarmLevel", "ConditionClass", "Gate", "Side", "Step"]

@@ -8,7 +8,7 @@ from information_model.points.row import Level
 from information_model.quantities import Unit
 
 
-class Severity(IntEnum):
+class AlarmLevel(IntEnum):
     """The three levels of an alarm, and none. Only a trip latches and opens."""
 
     NONE = 0
@@ -102,11 +102,11 @@ class Alarm:
     text: str
     remedy: str
 
-    def steps(self) -> Iterator[tuple[Severity, Step]]:
+    def steps(self) -> Iterator[tuple[AlarmLevel, Step]]:
         """The levels that this alarm has, lowest first."""
-        for severity, step in ((Severity.WARNING, self.warning), (Severity.LIMIT, self.limit), (Severity.TRIP, self.trip)):
+        for level, step in ((AlarmLevel.WARNING, self.warning), (AlarmLevel.LIMIT, self.limit), (AlarmLevel.TRIP, self.trip)):
             if step is not None:
-                yield severity, step
+                yield level, step
 
     @property
     def has_level_condition(self) -> bool:

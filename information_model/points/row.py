@@ -17,6 +17,10 @@ class Level(Enum):
     MODULE = 3
 
 
+PLANT = (Level.SYSTEM, Level.ARRAY, Level.RACK)
+"""The levels that are commanded and that carry alarms: all but the modules."""
+
+
 class Kind(Enum):
     """Shape of a point: one number, a matrix [module, cell] or [module, probe] (one row of it in a module), or a text."""
 

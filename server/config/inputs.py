@@ -99,7 +99,7 @@ OUTPUT_COLUMNS = (
     ("lease_until_mono_ns", "<i8"),
     ("alive", "<u4"),
 )
-"""What the core asks of each source. `desired`: 0 nothing requested, 1 open, 2 closed."""
+"""What the core asks of each source. `desired`: codes of information_model.enumerations.Desired."""
 
 
 def plan_inputs(file: SiteFile, racks: Iterable[RackSource], catalogue: Catalogue) -> tuple[InputPlan, ...]:

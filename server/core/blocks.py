@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.config.inputs import InputPlan
-from server.runtime.block import Layout, Reader, Unavailable, Writer
+from server.core.now import Now
+from server.runtime.block import BLOCK_LIMIT_NS, Layout, Reader, Unavailable, Writer
 
 Columns = dict[str, NDArray[Any]]
 
@@ -20,6 +21,10 @@ class InputBlock(NamedTuple):
     plan: InputPlan
     columns: Columns
     mono_ns: int | None
+
+    def alive(self, now: Now) -> bool:
+        """True where the field process is there: its block can be read and is not too old."""
+        return self.mono_ns is not None and now.mono_ns - self.mono_ns <= BLOCK_LIMIT_NS
 
 
 class InputBlocks:

@@ -1,4 +1,9 @@
-"""Writing points by name: states keep the time of their last change, measures carry the time of the cycle."""
+"""Writing points by name. Which one:
+
+state      what is decided or counted: its time moves only when value or status change
+measure    a number of this cycle: it carries the time that is given; NaN becomes Bad
+estimate   a number made of other points: where it cannot be made it is Bad and keeps the time of the last one
+"""
 
 from typing import Any
 
@@ -50,6 +55,21 @@ class Board:
         view = self.view(level, path)
         if view is not None:
             view.write(value, time, status)
+
+    def estimate(self, level: Level, path: str, value: Any, time: Any, missing: Flags | None = None) -> None:
+        """Write estimates; NaN (or `missing`) becomes Bad, or goes on waiting where there never was one."""
+        view = self.view(level, path)
+        if view is None:
+            return
+        lost = np.isnan(value) if missing is None else missing
+        if not lost.any():
+            view.value[:], view.time[:], view.status[:] = value, time, quality.GOOD
+            return
+        view.value[:] = np.where(lost, np.nan, value)
+        # What cannot be estimated keeps the time of the last estimate: nothing was measured at this moment.
+        view.time[:] = np.where(lost, view.time, time)
+        never = lost & (view.status == quality.WAITING)
+        view.status[:] = np.where(never, quality.WAITING, np.where(lost, quality.BAD_STALE, quality.GOOD))
 
     def numbers(self, level: Level, path: str) -> NDArray[np.float64] | None:
         """Values where they may be used, NaN elsewhere; None where the site does not have the point."""

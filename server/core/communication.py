@@ -1,19 +1,18 @@
 """Communication with the field as points: counters, ages, states, how many points are good, and what may be believed."""
 
 import collections
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model import quality
 from information_model.enumerations import CommunicationState
 from information_model.points.row import Level
 from server.config.inputs import InputPlan
 from server.config.site import Site
 from server.core.blocks import InputBlock
+from server.core.board import Board
 from server.core.now import Now
-from server.core.validate import alive
 from server.core.working import Array, Working
 
 COUNTERS = {
@@ -29,6 +28,10 @@ ADVANCES_BEFORE_BELIEF = 2
 """A device's counter must be seen to advance twice before anything is requested of it: one frame may be an old one."""
 FEEDBACK_LIMIT_NS = 1_000_000_000
 CONTACTOR = "Contactors.Positive.Position"
+
+
+Put = Callable[[Level, str, Array | float], None]
+"""Writes a number of this cycle: (level, path, values)."""
 
 
 class Communication:
@@ -49,12 +52,16 @@ class Communication:
         self._slots = {level: _scalar_slots(site, level) for level in Level}
         self._rack_array = site.topology.rack_array
 
-    def step(self, blocks: Sequence[InputBlock], working: Working, now: Now) -> None:
+    def step(self, blocks: Sequence[InputBlock], board: Board, now: Now) -> None:
         """Write the group Communication and the permissives that rest on it."""
         if not self._started_ns:
             self._started_ns = now.mono_ns
         buses = [self._take(block, now) for block in blocks]
-        put = _Writer(working, now)
+        working = board.working
+
+        def put(level: Level, path: str, values: Array | float) -> None:
+            board.measure(level, path, values, now.utc_ns)
+
         for name, column in COUNTERS.items():
             put(Level.RACK, f"Communication.{name}", self._counters[column])
         self._slide_window(now)
@@ -74,7 +81,7 @@ class Communication:
     def _take(self, block: InputBlock, now: Now) -> tuple[int, int]:
         """Columns of one process; returns (buses alive, buses)."""
         at = self._of_plan[block.plan.process]
-        here = alive(block, now)
+        here = block.alive(now)
         columns = block.columns
         if here:
             for name, values in self._counters.items():
@@ -104,13 +111,13 @@ class Communication:
         lost = np.maximum(self._counters["frames_rejected"] - rejected, 0)
         self._share = 100 * lost / np.maximum(got + lost, 1)
 
-    def _current_age(self, put: "_Writer", working: Working, now: Now) -> None:
+    def _current_age(self, put: Put, working: Working, now: Now) -> None:
         if working.has(Level.RACK, "Communication.CurrentAge"):
             current = working.scalars(Level.RACK, "Measurements.DcCurrent")
             measured = np.where(current.time > 0, current.time - now.offset_ns, self._started_ns)
             put(Level.RACK, "Communication.CurrentAge", np.maximum((now.mono_ns - measured) / 1e9, 0.0))
 
-    def _permissives(self, put: "_Writer", working: Working, now: Now) -> None:
+    def _permissives(self, put: Put, working: Working, now: Now) -> None:
         good = self._state == CommunicationState.GOOD
         advanced = self._counters["counter_advances"] - self._first_advance
         seen = (self._first_advance >= 0) & (advanced >= ADVANCES_BEFORE_BELIEF)
@@ -125,7 +132,7 @@ class Communication:
         # An array has no device of its own: its communication is good while any of its racks can be heard.
         put(Level.ARRAY, "Permissives.CommunicationGood", np.bincount(self._rack_array, good, arrays) > 0)
 
-    def _count_points(self, put: "_Writer", working: Working) -> None:
+    def _count_points(self, put: Put, working: Working) -> None:
         """Points by quality, those of the elements below included."""
         topology = self._site.topology
         counts = {}
@@ -149,17 +156,6 @@ class Communication:
             for row in self._site.catalogue.matrices():
                 found += np.minimum(working.columns[f"{row.matrix}.status"] >> 30, 2) == severity
         return np.asarray(found, np.float64)
-
-
-class _Writer:
-    """Writes a point if the site has it, good and with the time of the cycle."""
-
-    def __init__(self, working: Working, now: Now) -> None:
-        self._working, self._now = working, now
-
-    def __call__(self, level: Level, path: str, values: Array | float) -> None:
-        if self._working.has(level, path):
-            self._working.scalars(level, path).write(values, self._now.utc_ns, quality.GOOD)
 
 
 def _ordinals(plan: InputPlan) -> NDArray[np.int64]:

@@ -2,12 +2,12 @@
 
     read inputs > validate > estimate > protect > control > write outputs > publish
 
-`step` is the whole of it between reading and writing: it changes only `state`. Clock, inputs, journal and surroundings
-are handed in, so tests and the simulation play days in minutes with the same code that runs a plant.
+`step` is the whole of it between reading and writing: it changes only `state`. Clock, inputs, event log and surroundings are
+handed in, so tests and the simulation play days in minutes with the same code that runs a plant.
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,11 @@ from information_model.quality import WAITING
 from server.config.site import Site
 from server.core.blocks import InputBlock
 from server.core.board import Board
+from server.core.commands.requests import Desk
 from server.core.communication import Communication
 from server.core.control.control import Control
-from server.core.estimate import Estimation
-from server.core.journal import Journal
+from server.core.estimation.estimation import Estimation
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.protection import Protection
 from server.core.retained import Retained
@@ -31,13 +32,7 @@ from server.core.working import Working
 from server.runtime.link import Answer, Request
 
 Blocks = dict[str, dict[str, NDArray[Any]]]
-
-
-class Outputs(NamedTuple):
-    """What a cycle asks of the hardware (columns of each output block), and its answers to the requests handed in."""
-
-    blocks: Blocks
-    answers: list[Answer]
+"""What a cycle asks of the hardware: columns of the output block of each field process."""
 
 
 class State:
@@ -46,14 +41,14 @@ class State:
     def __init__(
         self,
         site: Site,
-        journal: Journal,
+        pen: EventPen,
         statistics: CycleStatistics | None = None,
         surroundings: Surroundings | None = None,
         *,
         simulated: bool = False,
         estimation: Estimator | None = None,
     ) -> None:
-        self.site, self.journal = site, journal
+        self.site, self.pen = site, pen
         self.working = Working(site.catalogue)
         board = self.board = Board(self.working)
         self.validation = Validation(site)
@@ -61,34 +56,40 @@ class State:
         self.estimation = estimation or Estimation(site)
         self.server = ServerPoints(
             board,
-            journal,
+            pen,
             statistics or CycleStatistics(site.file.core.period_s),
             surroundings or no_surroundings(),
             simulated=simulated,
         )
-        self.protection = Protection(site, board, journal)
-        self.control = Control(site, board, journal, self.protection)
-        self.retained = Retained(self.protection.alarms, self.control, self.estimation)
-        self.control.desk.on_acknowledge = self.server.acknowledged
+        self.protection = Protection(site, board, pen)
+        self.control = Control(site, board, pen, self.protection)
+        self.desk = Desk(site, board, pen, self.protection.alarms, self.control)
+        self.retained = Retained(self.protection.alarms, self.control, self.desk, self.estimation)
+        self.desk.on_acknowledge = self.server.acknowledged
 
     def handle(self, request: Request, now: Now) -> tuple[Answer, bool]:
-        """Judge and begin one request between two cycles; the answer, and whether it waits for the disk."""
-        return self.control.desk.handle(request, now)
+        """The way of every request: judge and begin it between two cycles.
+
+        The answer, and whether it waits for the disk. What takes time is carried on by `step`.
+        """
+        return self.desk.handle(request, now)
 
 
-def step(state: State, inputs: Sequence[InputBlock], requests: Sequence[Request], now: Now) -> Outputs:
-    """One cycle."""
-    control = state.control
-    state.journal.step(now)
-    state.validation.step(inputs, state.working, now)
-    state.communication.step(inputs, state.working, now)
-    state.estimation.step(state.working, now)
+def step(state: State, inputs: Sequence[InputBlock], now: Now) -> Blocks:
+    """One cycle; what it asks of the hardware. Requests come between two cycles, by `State.handle`."""
+    control, desk = state.control, state.desk
+    state.pen.step(now)
+    state.validation.step(inputs, state.board, now)
+    state.communication.step(inputs, state.board, now)
+    state.estimation.step(state.board, now)
     state.server.step(now)
     demand = state.protection.step(inputs, control.racks.is_closed, control.racks.wanted, now)
-    answers = [state.handle(request, now)[0] for request in requests]
-    control.step(demand, now)
-    state.server.accepted, state.server.refused = control.desk.accepted, control.desk.refused
-    return Outputs(control.outputs(now), answers)
+    control.look(now)
+    desk.carry_out(now)
+    control.step(demand, desk.authorities.codes(), now)
+    desk.step(now)
+    state.server.accepted, state.server.refused = desk.accepted, desk.refused
+    return control.outputs(now)
 
 
 def unwritten(state: State) -> list[str]:

@@ -45,7 +45,7 @@ def clock_state() -> ClockState | None:
     return ClockState(synchronised, timex.maxerror * 1e-6, timex.offset * unit)
 
 
-class Roles:
+class HealthOfOthers:
     """Health blocks of the other processes."""
 
     def __init__(self, run: Path, roles: tuple[str, ...]) -> None:
@@ -90,7 +90,7 @@ def surroundings(site: Site, run: Path, data: Path) -> Surroundings:
     fields = tuple(f"field-{plan.process}" for plan in site.inputs)
     others = ("mirror", "supervisor", *(("archive",) if site.file.archive.enabled else ()))
     return Surroundings(
-        health=Roles(run, (*faces, *fields, *others)),
+        health=HealthOfOthers(run, (*faces, *fields, *others)),
         clock=clock_state,
         cpu_s=time.process_time,
         rss_bytes=resident_bytes,

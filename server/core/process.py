@@ -17,7 +17,7 @@ from server import __version__
 from server.config.site import Site
 from server.core.blocks import InputBlocks, OutputBlocks
 from server.core.cycle import State, step
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.machine import surroundings
 from server.core.now import Now
 from server.core.statistics import CycleStatistics
@@ -30,8 +30,7 @@ from server.runtime.logpage import BEAT, ERROR, STARTS, ControlPage
 from server.runtime.parent import Beat
 from server.runtime.realtime import freeze_garbage, request_realtime
 from server.runtime.records import ClockRecord, HealthRecord, RecordKind, StartRecord
-from server.runtime.state import State as Retrieved
-from server.runtime.state import StateLost, hand_over_state, load_state
+from server.runtime.state import RetainedState, StateLost, hand_over_state, load_state
 from server.runtime.tail import Tail
 from server.runtime.tick import DURABLE, Tick, Wake
 
@@ -105,11 +104,13 @@ class CoreProcess:
         self.period_s = site.file.core.period_s
         self.statistics = CycleStatistics(self.period_s)
         found = _find_state(data)
-        self.log = Log(run, data, recover(run, data, known_durable=found.number if isinstance(found, Retrieved) else 0))
+        self.log = Log(
+            run, data, recover(run, data, known_durable=found.number if isinstance(found, RetainedState) else 0)
+        )
         self.mirror = MirrorWatch(run)
-        self.journal = Journal(self.log, self.mirror)
+        self.pen = EventPen(self.log, self.mirror)
         around = surroundings(site, run, data)
-        self.state = State(site, self.journal, self.statistics, around, simulated=simulated)
+        self.state = State(site, self.pen, self.statistics, around, simulated=simulated)
         epoch = time.monotonic_ns()
         self.clock = Clock(not_before_ns=self.log.recovery.newest_utc_ns)
         self.now = self._read_clock()
@@ -135,12 +136,12 @@ class CoreProcess:
         mono_ns = time.monotonic_ns()
         return Now(mono_ns, self.clock.utc(mono_ns), self.clock.offset_ns, self.period_s, self.clock.epoch)
 
-    def _recover(self, found: "Retrieved | str | None") -> None:
+    def _recover(self, found: RetainedState | str | None) -> None:
         """Take over what was: the state, then the records behind it; then say that the core has started."""
         retained, alarms = self.state.retained, self.state.protection.alarms
         lost = found if isinstance(found, str) else ""
         number = 0
-        if isinstance(found, Retrieved):
+        if isinstance(found, RetainedState):
             try:
                 retained.restore(found.body, self.now)
                 number = found.number
@@ -159,24 +160,24 @@ class CoreProcess:
             catalogue_hash=self.site.catalogue.hash,
             unclean=retained.unclean,
         )
-        self.journal.append(RecordKind.CORE_STARTED, start, self.now)
+        self.pen.append(RecordKind.CORE_STARTED, start, self.now)
         self.state.server.core_restarted = retained.unclean and self.mirror.starts > 1
         self.state.server.unclean_stop = retained.unclean and self.mirror.starts <= 1
         if lost:
             log.error("retained state lost: %s; every trip is latched until it has been looked at", lost)
             alarms.latch_everything(self.now)
         for text in damaged:
-            self.journal.append(RecordKind.HEALTH, HealthRecord("core", "log damaged", text[:1000]), self.now)
+            self.pen.append(RecordKind.HEALTH, HealthRecord("core", "log damaged", text[:1000]), self.now)
         if self.clock.behind_ns:
             back = ClockRecord(self.log.recovery.newest_utc_ns, self.now.utc_ns, -self.clock.behind_ns, self.now.epoch)
-            self.journal.append(RecordKind.CLOCK_STEPPED, back, self.now)
+            self.pen.append(RecordKind.CLOCK_STEPPED, back, self.now)
         retained.finish(self.now)
-        self.journal.wake()
+        self.pen.wake()
 
     def handle(self, request: Request) -> tuple[Answer, bool]:
         """Judge and do a request of a face, between two cycles."""
         answer = self.state.handle(request, self._read_clock())
-        self.journal.wake()
+        self.pen.wake()
         return answer
 
     def wait(self) -> None:
@@ -196,24 +197,24 @@ class CoreProcess:
         self.now = now = self._read_clock()
         if stepped is not None:
             self._note_step(stepped)
-        outputs = step(self.state, self.inputs.read(), (), now)
-        self.outputs.write(outputs.blocks, self.statistics.count, now.mono_ns, now.utc_ns)
+        outputs = step(self.state, self.inputs.read(), now)
+        self.outputs.write(outputs, self.statistics.count, now.mono_ns, now.utc_ns)
         self.state.working.copy_into(self.image.begin())
-        self.image.publish(self.statistics.count, now.mono_ns, now.utc_ns, now.epoch, self.journal.head)
+        self.image.publish(self.statistics.count, now.mono_ns, now.utc_ns, now.epoch, self.pen.head)
         self.tick.pulse()
-        self.journal.wake()
+        self.pen.wake()
         self.statistics.add(begun_s - self.due_s, time.monotonic() - begun_s)
         self._housekeeping()
 
     def _note_step(self, stepped: Stepped) -> None:
         record = ClockRecord(stepped.before_utc_ns, stepped.after_utc_ns, stepped.step_ns, stepped.epoch)
-        self.journal.append(RecordKind.CLOCK_STEPPED, record, self.now)
+        self.pen.append(RecordKind.CLOCK_STEPPED, record, self.now)
         self.state.server.clock_stepped(stepped.step_ns, self.now)
 
     def _housekeeping(self) -> None:
         """What may come after the image: state for the mirror, names of files, health, garbage."""
         count, now = self.statistics.count, self.now
-        self.journal.room = self.log.prepare()
+        self.pen.room = self.log.prepare()
         self._hand_over()
         self.image.check_name(now.mono_ns)
         if count % CYCLES_PER_NAME_CHECK == 0:
@@ -246,18 +247,18 @@ class CoreProcess:
             return
         self._state_due_ns, self._latched = self.now.mono_ns + STATE_PERIOD_NS, latched
         try:
-            hand_over_state(self.run, self.state.retained.body(self.now), self.journal.head, self.now.utc_ns)
+            hand_over_state(self.run, self.state.retained.body(self.now), self.pen.head, self.now.utc_ns)
         except OSError as error:
             log.warning("retained state not handed over: %s", error)
 
     def close(self) -> None:
         """Say that the core stops, and let go of everything; the desired state stays as it is."""
         self.now = self._read_clock()
-        self.journal.append(RecordKind.CORE_STOPPED, StartRecord(version=__version__), self.now)
+        self.pen.append(RecordKind.CORE_STOPPED, StartRecord(version=__version__), self.now)
         self.state.retained.running = False
         self._state_due_ns = 0
         self._hand_over()
-        self.journal.wake()
+        self.pen.wake()
         self.link.close()
         self.health.close()
         self.outputs.close()
@@ -268,7 +269,7 @@ class CoreProcess:
         self.durable_wake.close()
 
 
-def _find_state(data: Path) -> "Retrieved | str | None":
+def _find_state(data: Path) -> RetainedState | str | None:
     """The retained state, why there is none that can be read, or None where there never was one."""
     try:
         return load_state(data)

@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from information_model.enumerations import OperatingState
-from information_model.points.row import Level
-from server.core.authority import PLANT
+from information_model.points.row import PLANT, Level
+from server.core.commands.requests import Desk
 from server.core.control.control import MACHINE, Control
 from server.core.now import Now
 from server.core.protection.alarms import Alarms
@@ -41,8 +41,8 @@ _RACK_COUNTERS = ("close_failures", "precharge_failures", "reset_counter")
 class Retained:
     """Writes and reads the body of the retained state for one core."""
 
-    def __init__(self, alarms: Alarms, control: Control, estimation: Estimator) -> None:
-        self._alarms, self._control, self._estimation = alarms, control, estimation
+    def __init__(self, alarms: Alarms, control: Control, desk: Desk, estimation: Estimator) -> None:
+        self._alarms, self._control, self._desk, self._estimation = alarms, control, desk, estimation
         self._names = [element.name for element in control.site.topology.of_level(Level.RACK)]
         self._commands: dict[int, CommandRecord] = {}
         self._open: dict[int, CommandRecord] = {}
@@ -72,11 +72,11 @@ class Retained:
                     for i, name in enumerate(self._names)
                 },
                 "authority": {
-                    element.name: int(self._control.authorities.own[level][element.ordinal])
+                    element.name: int(self._desk.authorities.own[level][element.ordinal])
                     for level in PLANT
                     for element in self._control.site.topology.of_level(level)
                 },
-                "commands": [msgspec.to_builtins(r) for r in self._control.desk.under_way()],
+                "commands": [msgspec.to_builtins(r) for r in self._desk.under_way()],
                 "estimates": self._estimation.retained(),
             }
         )
@@ -119,7 +119,7 @@ class Retained:
         for level in PLANT:
             for element in self._control.site.topology.of_level(level):
                 if element.name in content:
-                    self._control.authorities.own[level][element.ordinal] = int(content[element.name])
+                    self._desk.authorities.own[level][element.ordinal] = int(content[element.name])
 
     def _restore_estimates(self, content: Any, down_s: float) -> None:
         """Estimates that do not fit (another version, other racks) begin anew: nothing depends on them for safety."""
@@ -130,19 +130,16 @@ class Retained:
         except (ValueError, KeyError, TypeError, IndexError) as error:
             log.warning("estimates begin anew: %s", error)
 
-    def replay(self, records: Iterable[Record], now: Now) -> int:
-        """Apply records of the log in their order; how many could not be read."""
-        unreadable = 0
+    def replay(self, records: Iterable[Record], now: Now) -> None:
+        """Apply records of the log in their order; one that cannot be read is named in the program's log."""
         for record in records:
             try:
                 content = decode(record)
             except UnknownRecord as error:
-                unreadable += 1
                 log.warning("%s", error)
                 continue
             self._apply(record, content, now._replace(utc_ns=record.utc_ns, mono_ns=record.mono_ns))
             self.epoch = max(self.epoch, record.time_epoch)
-        return unreadable
 
     def _apply(self, record: Record, content: object, then: Now) -> None:
         match content:
@@ -168,14 +165,14 @@ class Retained:
         command = self._commands.pop(outcome.sequence, None) or self._open.get(outcome.sequence)
         if outcome.outcome == "accepted" and command is not None:
             self._open[outcome.sequence] = command
-            self._control.desk.replay(command, then)
+            self._desk.replay(command, then)
         elif outcome.outcome in ("done", "failed"):
             self._open.pop(outcome.sequence, None)
 
     def finish(self, now: Now) -> None:
         """After the replay: commands that never ended are said to have failed."""
         for command in self._open.values():
-            self._control.desk.abandon(command, now)
+            self._desk.abandon(command, now)
         self._open.clear()
         self._commands.clear()
         self._alarms.changed = True

@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from information_model.cell_address import position_in_rack
 from information_model.points.row import Level
 from server.config.site import Site
 from server.core.blocks import InputBlock
+from server.core.extreme_cells import MATRICES, extremes
 
 Indices = NDArray[np.int64]
-_EXTREMES = {
-    "CellVoltages": ("CellVoltageMax", "CellVoltageMin"),
-    "CellTemperatures": ("CellTemperatureMax", "CellTemperatureMin"),
-}
 
 
 class SampleTimes:
@@ -36,11 +34,9 @@ class SampleTimes:
                     self._slot[target.column][target.place] = target.slot
         self._sources = {
             name: [
-                catalogue.slots(Level.RACK, f"Measurements.{extreme}")
-                for extreme in extremes
-                if catalogue.has(Level.RACK, f"Measurements.{extreme}")
+                catalogue.slots(Level.RACK, extreme) for extreme in extremes(name) if catalogue.has(Level.RACK, extreme)
             ]
-            for name, extremes in _EXTREMES.items()
+            for name in MATRICES
         }
 
     def take(self, blocks: Sequence[InputBlock]) -> None:
@@ -57,8 +53,7 @@ class SampleTimes:
         return found
 
     def _of_matrix(self, name: str, racks: Indices, addresses: Indices) -> Indices:
-        module, cell = addresses // 1_000 % 1_000, addresses % 1_000
-        place = self._start[name][racks] + (module - 1) * self._width[name][racks] + cell - 1
+        place = self._start[name][racks] + position_in_rack(addresses, self._width[name][racks])
         plan, slot = self._plan[name][place], self._slot[name][place]
         found = np.full(len(place), -1)
         for index, block in enumerate(self._blocks):

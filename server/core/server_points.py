@@ -12,7 +12,7 @@ import numpy as np
 
 from information_model.points.row import Level
 from server.core.board import Board
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.alarms import ALL
 from server.core.statistics import CycleStatistics
@@ -65,13 +65,13 @@ class ServerPoints:
     def __init__(
         self,
         board: Board,
-        journal: Journal,
+        pen: EventPen,
         statistics: CycleStatistics,
         surroundings: Surroundings,
         *,
         simulated: bool,
     ) -> None:
-        self._board, self._journal, self._statistics, self._around = board, journal, statistics, surroundings
+        self._board, self._pen, self._statistics, self._around = board, pen, statistics, surroundings
         self._simulated = simulated
         self._start_ns = 0
         self._next_ns = 0
@@ -105,7 +105,7 @@ class ServerPoints:
         if self._stepped is not None and now.mono_ns - self._stepped[0] > STEP_SHOWN_NS:
             self._stepped = None
         self._put("ClockStep", self._stepped[1] if self._stepped else 0.0, now)
-        self._put("JournalDelay", self._journal.delay_s, now)
+        self._put("JournalDelay", self._pen.delay_s, now)
         self._put("CycleCount", self._statistics.count % 2**32, now)
         self._put("CycleLateness", self._statistics.lateness_s, now)
         self._put("CycleTime", self._statistics.duration_s, now)
@@ -117,7 +117,7 @@ class ServerPoints:
             ("ClockSteps", self.clock_steps),
             ("CommandsAccepted", self.accepted),
             ("CommandsRefused", self.refused),
-            ("EventsLogged", self._journal.head % 2**32),
+            ("EventsLogged", self._pen.head % 2**32),
             ("OverrunCount", self._statistics.overruns),
             ("OverrunsRecent", self._statistics.overruns_recent),
         ):
@@ -167,7 +167,7 @@ class ServerPoints:
             self._state(f"Server.{name}", restarts.get(counter, 0), now)
         heard = self._board.numbers(Level.SYSTEM, "State.CommunicatingRackCount")
         level = FULL_SERVICE
-        if not self._journal.writable:
+        if not self._pen.writable:
             level = DEGRADED_SERVICE
         if heard is None or not heard[0] > 0:
             level = NO_DATA_SERVICE
@@ -207,7 +207,7 @@ class ServerPoints:
 
     def _backlog(self, copied: float | None, now: Now) -> None:
         """Age of the oldest event that the archive has not copied."""
-        head = self._journal.head
+        head = self._pen.head
         if not self._events or self._events[-1][0] != head:
             self._events.append((head, now.mono_ns))
         if copied is None:

@@ -1,24 +1,15 @@
-"""The stages of the cycle that turn inputs into estimates, as the cycle needs them."""
+"""What the cycle needs of the stage that estimates; a script may put a slower one in its place."""
 
-from collections.abc import Sequence
 from typing import Any, Protocol
 
-from server.core.blocks import InputBlock
+from server.core.board import Board
 from server.core.now import Now
-from server.core.working import Working
-
-
-class FieldStage(Protocol):
-    """Works on the input blocks: validation, communication."""
-
-    def step(self, blocks: Sequence[InputBlock], working: Working, now: Now) -> None:
-        """Write the points of this stage."""
 
 
 class Estimator(Protocol):
     """Works on what validation let through, and has a memory."""
 
-    def step(self, working: Working, now: Now) -> None:
+    def step(self, board: Board, now: Now) -> None:
         """Write the points of this stage."""
 
     def retained(self) -> dict[str, Any]:

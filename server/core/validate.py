@@ -17,12 +17,11 @@ from information_model.quality import STATUS, Quality
 from server.config.inputs import Target
 from server.config.site import Site
 from server.core.blocks import InputBlock
+from server.core.board import Board
 from server.core.limits_of_physics import Bounds, bounds_of
 from server.core.now import Now
 from server.core.working import Array, Matrix, Working
 
-BLOCK_LIMIT_NS = 1_000_000_000
-"""A block older than this is dead, and all its values Bad at once."""
 UNCERTAIN_AFTER_PERIODS = 2.0
 CONSISTENT_SAMPLES = 3
 """So many samples that agree with one another re-establish a value after a jump."""
@@ -31,11 +30,6 @@ FROZEN_CURRENT_SHARE = 0.05
 SUM_OFFSET_TIME_S, SUM_OFFSET_LIMIT = 600.0, 0.01
 """Time in which the difference between sum of cells and pack meter is learned, and its largest share of the voltage."""
 SENSOR_CAUSES = (Quality.INVALID, Quality.RANGE, Quality.E2E, Quality.RATE, Quality.FROZEN)
-
-
-def alive(block: InputBlock, now: Now) -> bool:
-    """True where the field process is there: its block can be read and is not too old."""
-    return block.mono_ns is not None and now.mono_ns - block.mono_ns <= BLOCK_LIMIT_NS
 
 
 class Judge:
@@ -147,8 +141,9 @@ class Validation:
     def _segments(self, kind: Kind) -> Segments:
         return self._cells if kind is Kind.CELLS else self._probes
 
-    def step(self, blocks: Sequence[InputBlock], working: Working, now: Now) -> None:
+    def step(self, blocks: Sequence[InputBlock], board: Board, now: Now) -> None:
         """Judge all blocks and write what they measure into the working image."""
+        working = board.working
         current = self._current(working)
         for block in blocks:
             for target in block.plan.targets:
@@ -156,8 +151,8 @@ class Validation:
                 self._write(block, target.column, judge, current, working, now)
         for row in self._catalogue.matrices():
             if row.matrix in self._qualities and self._judged(row.matrix):
-                self._finish_matrix(row.matrix, self._segments(row.point.kind), working, now)
-        self._write_counts(working, now)
+                self._finish_matrix(row.matrix, self._segments(row.point.kind), working)
+        self._write_counts(board, now)
 
     def _judged(self, matrix: str) -> bool:
         return any(column == matrix for _, column in self._judges)
@@ -176,7 +171,7 @@ class Validation:
         working: Working,
         now: Now,
     ) -> None:
-        if alive(block, now):
+        if block.alive(now):
             found = judge.step(block.columns, current, now)
         else:
             found = np.where(judge.quality == Quality.WAITING, Quality.WAITING, Quality.NO_COMMUNICATION).astype(
@@ -194,7 +189,7 @@ class Validation:
             self._qualities[column][judge.place] = found
             self._times[column][judge.place] = utc
 
-    def _finish_matrix(self, name: str, segments: Segments, working: Working, now: Now) -> None:
+    def _finish_matrix(self, name: str, segments: Segments, working: Working) -> None:
         """One status and one time per rack: the time of the oldest good element."""
         found, matrix = self._qualities[name], working.matrix(name)
         good = found == Quality.GOOD
@@ -208,11 +203,10 @@ class Validation:
         kept = segments.earliest(self._times[name], self._times[name] > 0)
         matrix.time[:] = np.where(oldest > 0, oldest, kept)
         if name == "CellVoltages" and working.has(Level.RACK, "CellData.CellQuality"):
-            self._write_flags(found, usable, good, matrix, working)
+            self._write_flags(usable, good, matrix, working)
 
     def _write_flags(
         self,
-        found: NDArray[np.uint8],
         usable: NDArray[np.bool_],
         good: NDArray[np.bool_],
         cells: Matrix,
@@ -223,22 +217,22 @@ class Validation:
         flags.time[:] = cells.time
         flags.status[:] = np.where(quality.is_bad(cells.status), cells.status, quality.GOOD)
 
-    def _write_counts(self, working: Working, now: Now) -> None:
+    def _write_counts(self, board: Board, now: Now) -> None:
         def put(path: str, values: NDArray[np.number]) -> None:
-            if working.has(Level.RACK, path):
-                working.scalars(Level.RACK, path).write(values, now.utc_ns)
+            board.measure(Level.RACK, path, values, now.utc_ns)
 
         if "CellVoltages" in self._qualities:
             found = self._qualities["CellVoltages"]
             put("Protection.InvalidCellCount", self._cells.counts(np.isin(found, SENSOR_CAUSES)))
             put("Protection.FrozenValueCount", self._cells.counts(found == Quality.FROZEN))
-            self._compare_sums(found, working, now)
+            self._compare_sums(found, board, now)
         if "CellTemperatures" in self._qualities:
             found = self._qualities["CellTemperatures"]
             put("Protection.InvalidProbeCount", self._probes.counts(np.isin(found, SENSOR_CAUSES)))
 
-    def _compare_sums(self, found: NDArray[np.uint8], working: Working, now: Now) -> None:
+    def _compare_sums(self, found: NDArray[np.uint8], board: Board, now: Now) -> None:
         """Sum of the cells against the pack voltage, less the constant difference that two meters always have."""
+        working = board.working
         if not working.has(Level.RACK, "Protection.VoltageSumDifference"):
             return
         pack = working.scalars(Level.RACK, "Measurements.DcVoltage")
@@ -252,5 +246,5 @@ class Validation:
         time = np.minimum(pack.time, cells.time)
         with np.errstate(invalid="ignore", divide="ignore"):
             percent = 100 * (difference - self._sum_offset_v) / pack.value
-        working.scalars(Level.RACK, "Protection.VoltageSumDifference").write(percent, time)
-        working.scalars(Level.RACK, "Protection.VoltageSumOffset").write(self._sum_offset_v, now.utc_ns)
+        board.measure(Level.RACK, "Protection.VoltageSumDifference", percent, time)
+        board.measure(Level.RACK, "Protection.VoltageSumOffset", self._sum_offset_v, now.utc_ns)

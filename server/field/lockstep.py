@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from adapters.api import RackRequest, SafeRequest
 from adapters.can.pipeline import FramePipeline
 from adapters.can.watch import SourceWatch
-from adapters.simulator.layout import Desired
+from adapters.simulator.layout import WORD_OF_DESIRED
 from adapters.simulator.plant import SimulatedPlant
 from adapters.simulator.rack import Command
+from information_model.enumerations import Desired
 from server.config.inputs import InputPlan
 from server.config.site import Site
 from server.field.buses import bus_spec
@@ -106,6 +107,7 @@ class LockstepField:
 def _command(request: RackRequest, alive: int) -> Command:
     """What the map of the simulated rack sends for a request."""
     still = request.safe >= SafeRequest.ZERO_CURRENT or not request.lease_valid
-    close = request.desired == 1 and request.safe < SafeRequest.OPEN
+    close = request.desired == Desired.CLOSED and request.safe < SafeRequest.OPEN
     charge_a, discharge_a = (0.0, 0.0) if still else (request.charge_limit_a, request.discharge_limit_a)
-    return Command(Desired.CLOSE if close else Desired.OPEN, charge_a, discharge_a, request.reset_counter % 256, alive)
+    word = WORD_OF_DESIRED[Desired.CLOSED if close else Desired.OPEN]
+    return Command(word, charge_a, discharge_a, request.reset_counter % 256, alive)

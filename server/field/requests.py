@@ -8,16 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adapters.api import RackRequest, SafeRequest
+from information_model.enumerations import Desired
 from server.config.inputs import InputPlan
-from server.runtime.block import Layout, Reader, Unavailable
+from server.runtime.block import BLOCK_LIMIT_NS, Layout, Reader, Unavailable
 
-BLOCK_AGE_NS = 1_000_000_000
-"""An output block that is older says nothing any more."""
 OPEN_AFTER_NS = 5_000_000_000
 """From the end of the lease to the request to open."""
 FIRST_WISH_NS = 3_000_000_000
 """How long the racks of a bus wait for each other's first request."""
-_NOTHING, _CLOSED = 0, 2
 
 
 class OutputBlock:
@@ -70,8 +68,8 @@ class Requests:
     def judge(self, now: int) -> None:
         """Which leases hold at `now`, monotonic ns."""
         block = self._block
-        fresh = self._block_ns is not None and now - self._block_ns <= BLOCK_AGE_NS
-        wished = (block["desired"] != _NOTHING) & fresh
+        fresh = self._block_ns is not None and now - self._block_ns <= BLOCK_LIMIT_NS
+        wished = (block["desired"] != Desired.NOTHING) & fresh
         self._wish[wished] = block["desired"][wished]
         valid = wished & (now < block["lease_until_mono_ns"])
         self._lost_ns[self._valid & ~valid] = now
@@ -85,7 +83,7 @@ class Requests:
         """
         members = self._members[bus]
         if bus not in self._begun:
-            known = self._wish[members] != _NOTHING
+            known = self._wish[members] != Desired.NOTHING
             if not known.any():
                 return None
             first = self._first_wish_ns.setdefault(bus, now)
@@ -101,7 +99,7 @@ class Requests:
             lost_for = now - int(self._lost_ns[number])
             safe = SafeRequest.OPEN if lost_for >= OPEN_AFTER_NS else SafeRequest.ZERO_CURRENT
         return RackRequest(
-            desired=int(self._wish[number] == _CLOSED),
+            desired=Desired.CLOSED if self._wish[number] == Desired.CLOSED else Desired.OPEN,
             charge_limit_a=float(block["charge_limit_a"][number]),
             discharge_limit_a=float(block["discharge_limit_a"][number]),
             reset_counter=int(block["reset_counter"][number]),
@@ -115,6 +113,8 @@ class Requests:
         given = self.of_bus(bus, heard, now)
         if given is None:
             return None
+        safe = SafeRequest.ZERO_CURRENT
         return [
-            RackRequest(row.desired, 0.0, 0.0, row.reset_counter, row.alive, False, max(row.safe, 1)) for row in given
+            RackRequest(row.desired, 0.0, 0.0, row.reset_counter, row.alive, False, max(row.safe, safe))
+            for row in given
         ]

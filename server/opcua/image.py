@@ -10,12 +10,10 @@ import numpy as np
 from information_model import quality
 from information_model.catalogue import Catalogue
 from server.opcua import wire
-from server.runtime.block import Layout, Reader, Unavailable
+from server.runtime.block import BLOCK_LIMIT_NS, Layout, Reader, Unavailable
 
 log = logging.getLogger("gridbms.opcua.image")
 
-MAX_AGE_NS = 1_000_000_000
-"""An image older than this says nothing about the plant any more."""
 STOPPED = "the core has stopped publishing: every value is Bad until it publishes again"
 
 
@@ -51,7 +49,7 @@ class ImageView:
         self.sequence, self.cycle, self.mono_ns = stamp.sequence, stamp.cycle, stamp.mono_ns
         self.epoch = self._reader.epoch
         self.ticks = wire.ticks_array(self.columns["source_time"])
-        if self._clock() - self.mono_ns > MAX_AGE_NS:
+        if self._clock() - self.mono_ns > BLOCK_LIMIT_NS:
             if was_alive:
                 log.warning(STOPPED)
             self._silence()
@@ -63,7 +61,7 @@ class ImageView:
 
     def expire(self, why: str = STOPPED) -> bool:
         """Turn everything Bad if the image is too old at this moment; True where that happened just now."""
-        if not self.alive or self._clock() - self.mono_ns <= MAX_AGE_NS:
+        if not self.alive or self._clock() - self.mono_ns <= BLOCK_LIMIT_NS:
             return False
         log.warning(why)
         self._silence()

@@ -29,10 +29,12 @@ from server.runtime.layout import (
 )
 from server.runtime.ordering import fence, register
 
-__all__ = ["Layout", "Reader", "Stamp", "Unavailable", "Writer"]
+__all__ = ["BLOCK_LIMIT_NS", "Layout", "Reader", "Stamp", "Unavailable", "Writer"]
 
 log = logging.getLogger("gridbms.runtime")
 
+BLOCK_LIMIT_NS = 1_000_000_000
+"""A block that was written longer ago says nothing any more: its writer is dead or hangs."""
 NAME_CHECK_NS = 1_000_000_000
 TRIES = 8
 

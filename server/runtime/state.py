@@ -30,7 +30,7 @@ class StateLost(Exception):  # noqa: N818 (a state of affairs, not a fault)
     """There is a state on disk and none of it can be read: start with every trip latched, not empty."""
 
 
-class State(msgspec.Struct, frozen=True):
+class RetainedState(msgspec.Struct, frozen=True):
     """`number` is the last log record that `body` contains."""
 
     body: bytes
@@ -47,7 +47,7 @@ def encode_state(body: bytes, number: int, utc_ns: int) -> bytes:
     return HEADER.pack(*fields, check) + body
 
 
-def decode_state(content: bytes) -> State:
+def decode_state(content: bytes) -> RetainedState:
     """The reverse; ValueError says what is wrong with the bytes."""
     if len(content) < HEADER.size:
         raise ValueError(f"{len(content)} bytes, shorter than its header of {HEADER.size}")
@@ -61,10 +61,10 @@ def decode_state(content: bytes) -> State:
         raise ValueError(f"body of {len(body)} bytes, the header says {length}")
     if crc32(body, crc32(HEADER.pack(magic, version, length, number, utc_ns, 0))) != check:
         raise ValueError("check sum is wrong")
-    return State(body, number, utc_ns)
+    return RetainedState(body, number, utc_ns)
 
 
-def load_state(data: Path) -> State | None:
+def load_state(data: Path) -> RetainedState | None:
     """The newest readable state of (``state.bin``, ``state.bin.old``); None when there never was one.
 
     StateLost when files exist and none is readable. OSError of the disk passes through.

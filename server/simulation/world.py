@@ -17,7 +17,7 @@ from server.archive.writer import Writer
 from server.config.site import Site
 from server.core.blocks import InputBlock
 from server.core.cycle import State, step
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.field.lockstep import LockstepField
 from server.runtime.block import Stamp
@@ -53,7 +53,7 @@ class World:
         self._field = LockstepField(site)
         self._log = Log(run, data)
         self._mirror = Mirror(run, data)
-        self.state = State(site, Journal(self._log), simulated=True)
+        self.state = State(site, EventPen(self._log), simulated=True)
         groups = plan_groups(site.catalogue)
         self._sampler = Sampler(groups)
         self._writer = Writer(data, layout_of(groups), int(site.file.archive.max_size_gb * 1e9))
@@ -87,8 +87,8 @@ class World:
         now = self.now
         inputs = self._field.step(self._step_s, now.mono_ns)
         blocks = [InputBlock(plan, inputs[plan.process], now.mono_ns) for plan in self._site.inputs]
-        outputs = step(self.state, blocks, (), now)
-        self._field.apply(outputs.blocks, now.mono_ns)
+        outputs = step(self.state, blocks, now)
+        self._field.apply(outputs, now.mono_ns)
         self._archive(now)
         if self._log.head > self._log.durable:
             self._mirror.step()

@@ -1,27 +1,27 @@
-"""The stage `control` of the cycle: permissives, commands under way, machines of the racks, limits, states."""
+"""The stage `control` of the cycle: permissives, machines of the racks, limits, states.
+
+It knows racks and what is wanted of them, not who wants it: `look` comes before the commands under way take their next
+step, `step` after it.
+"""
 
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model.enumerations import OperatingState
+from information_model.enumerations import Desired, OperatingState
 from information_model.points.row import Level
 from server.config.site import Site
-from server.core.arbiter import Arbiter
-from server.core.authority import Authorities
 from server.core.board import Board
 from server.core.control.feedback import Feedback
 from server.core.control.limits import Limits
 from server.core.control.permissives import Permissives
-from server.core.control.racks import NOTHING, Racks, Situation
+from server.core.control.racks import Racks, Situation
 from server.core.control.states import States
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.actions import Demand
 from server.core.protection.protection import Protection
-from server.core.requests import Desk
-from server.core.running import Ending, Runner, Running
 from server.runtime.records import ModeRecord, RecordKind
 
 MACHINE = "rack"
@@ -31,17 +31,13 @@ Blocks = dict[str, dict[str, NDArray[Any]]]
 class Control:
     """Everything that decides what is asked of the racks."""
 
-    def __init__(self, site: Site, board: Board, journal: Journal, protection: Protection) -> None:
+    def __init__(self, site: Site, board: Board, pen: EventPen, protection: Protection) -> None:
         n = len(site.racks)
-        self.site, self._board, self._journal, self._protection = site, board, journal, protection
+        self.site, self._board, self._pen, self._protection = site, board, pen, protection
         self._names = [element.name for element in site.topology.of_level(Level.RACK)]
         self.feedback = Feedback(board, n)
         self.racks = Racks(n, self.feedback, self._moved)
         self.permissives = Permissives(site, board, self.racks, self.feedback)
-        self.runner = Runner(site, board, self.racks, self.feedback, self.permissives, self._finished)
-        self.authorities = Authorities(site.topology)
-        arbiter = Arbiter(site.topology, board, self.authorities, self.runner)
-        self.desk = Desk(site, board, journal, protection.alarms, self.racks, self.authorities, arbiter, self.runner)
         self.limits = Limits(site, board)
         self.states = States(site, board, self.racks, self.feedback, self.permissives, protection.quantities)
         self._order = {
@@ -49,26 +45,21 @@ class Control:
         }
         self._lease_s = site.file.core.lease_s
         self._alive = 0
-        self._now: Now | None = None
 
-    def _moved(self, rack: int, old: OperatingState, new: OperatingState, reason: str) -> None:
-        if self._now is not None:
-            record = ModeRecord(self._names[rack], MACHINE, old.name, new.name, reason)
-            self._journal.append(RecordKind.MODE, record, self._now)
+    def _moved(self, rack: int, old: OperatingState, new: OperatingState, reason: str, now: Now) -> None:
+        record = ModeRecord(self._names[rack], MACHINE, old.name, new.name, reason)
+        self._pen.append(RecordKind.MODE, record, now)
 
-    def _finished(self, running: Running, ending: Ending, message: str) -> None:
-        self.desk.finish(running, ending, message)
+    def look(self, now: Now) -> None:
+        """What the racks say in this cycle, and what may be closed."""
+        self.feedback.step()
+        self.permissives.step(self._pen.writable, self._protection.quantities.quiet, now)
 
-    def step(self, demand: Demand, now: Now) -> None:
-        """One cycle of control."""
-        self._now = now
+    def step(self, demand: Demand, authority: dict[Level, NDArray[np.int64]], now: Now) -> None:
+        """Move the racks, then limits and states. `authority`: the codes in force by level."""
         board, racks, quantities = self._board, self.racks, self._protection.quantities
         n = len(self._names)
         no = np.zeros(n, np.bool_)
-        self.feedback.step()
-        self.permissives.step(self._journal.writable, quantities.at_rest, now)
-        self.desk.look(now)
-        self.runner.step(now)
         tripped = board.true(Level.RACK, "Protection.TripActive")
         seen = board.true(Level.RACK, "Permissives.FirstFrameSeen")
         racks.step(
@@ -84,16 +75,15 @@ class Control:
         )
         heard = board.true(Level.RACK, "Permissives.CommunicationGood")
         self.limits.step(racks.is_closed, no if heard is None else heard, demand, now)
-        self.states.step(self.limits.derated, self.authorities.codes(), now.utc_ns)
-        self.desk.step(now)
-        lease_s = np.where(racks.commanded == NOTHING, 0.0, self._lease_s)
+        self.states.step(self.limits.derated, authority, now.utc_ns)
+        lease_s = np.where(racks.commanded == Desired.NOTHING, 0.0, self._lease_s)
         board.measure(Level.RACK, "Control.LeaseRemaining", lease_s, now.utc_ns)
 
     def outputs(self, now: Now) -> Blocks:
         """Columns of the output block of each field process."""
         self._alive = (self._alive + 1) % 2**32
         racks = self.racks
-        asked = racks.commanded != NOTHING
+        asked = racks.commanded != Desired.NOTHING
         lease_ns = now.mono_ns + int(self._lease_s * 1e9)
         columns = {
             "desired": racks.commanded,

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.commands import BY_NAME
-from information_model.points.row import Level
+from information_model.points.row import PLANT, Level
 from server.config.site import Site
 from server.core.board import Board
 from server.core.control.feedback import Feedback
@@ -32,7 +32,7 @@ class Permissives:
             level: tuple(
                 path for name in required[level] if board.view(level, path := f"Permissives.{name}") is not None
             )
-            for level in (Level.SYSTEM, Level.ARRAY, Level.RACK)
+            for level in PLANT
         }
         n = len(site.racks)
         self.own = np.zeros(n, np.bool_)
@@ -42,13 +42,13 @@ class Permissives:
         self.array_permitted = np.zeros(self._arrays, np.bool_)
         self.system_permitted = False
 
-    def step(self, writable: bool, at_rest: Flags, now: Now) -> None:
+    def step(self, writable: bool, quiet: Flags, now: Now) -> None:
         """Write what is control's, then combine."""
         board, racks, utc = self._board, self._racks, now.utc_ns
-        for level in (Level.SYSTEM, Level.ARRAY, Level.RACK):
+        for level in PLANT:
             board.state(level, "Permissives.JournalWritable", writable, utc)
         board.state(Level.RACK, "Permissives.Enabled", racks.enabled, utc)
-        board.state(Level.RACK, "Permissives.AtRest", at_rest, utc)
+        board.state(Level.RACK, "Permissives.AtRest", quiet, utc)
         board.state(Level.RACK, "Permissives.PrechargeAvailable", self._precharge_available(now.mono_ns), utc)
         healthy = ~racks.any_weld & (racks.close_failures < LOCKED_AFTER_FAILURES)
         board.state(Level.RACK, "Permissives.ContactorsHealthy", healthy, utc)

@@ -12,15 +12,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model.enumerations import OperatingState
+from information_model.enumerations import Desired, OperatingState
 from server.core.control.feedback import CONTACTORS, Feedback
 from server.core.now import Now
 
 Flags = NDArray[np.bool_]
 S = OperatingState
-NOTHING, OPEN, CLOSE = 0, 1, 2
-"""Codes of the output column `desired`."""
-
 CLOSE_LIMIT_NS = 5_000_000_000
 BREAK_WAIT_NS = 3_000_000_000
 ORDINARY_WAIT_NS = 8_000_000_000
@@ -76,8 +73,8 @@ TABLE = (
 _SOURCES = [np.isin(np.arange(len(S)), line.sources) for line in TABLE]
 """By line of the table: whether a state is one of its sources."""
 
-OnMove = Callable[[int, OperatingState, OperatingState, str], None]
-"""(rack, from, to, reason)"""
+OnMove = Callable[[int, OperatingState, OperatingState, str, Now], None]
+"""(rack, from, to, reason, when)"""
 
 
 class Racks:
@@ -198,7 +195,7 @@ class Racks:
         if new is not S.OPENING:
             self.emergency[rack] = False
         if reason:
-            self._on_move(rack, old, new, reason)
+            self._on_move(rack, old, new, reason, now)
 
     def _failed_to_close(self, rack: int, now: Now) -> None:
         positive = self._feedback.is_closed.get("Positive")
@@ -213,7 +210,8 @@ class Racks:
         """What goes out: nothing before the rack is known, else open or closed."""
         state = self.state
         close = (state == S.PRECHARGE) | (state == S.CLOSED) | ((state == S.OPENING) & ~self.breaking)
-        self.commanded = np.where(self.adopted, np.where(close, CLOSE, OPEN), NOTHING).astype(np.uint8)
+        wish = np.where(close, int(Desired.CLOSED), int(Desired.OPEN))
+        self.commanded = np.where(self.adopted, wish, int(Desired.NOTHING)).astype(np.uint8)
 
     def _count_operations(self) -> None:
         for name, closed in self._feedback.is_closed.items():
@@ -227,7 +225,7 @@ class Racks:
 
     def _find_welds(self, now: Now) -> None:
         """A contactor that is still closed one second after opening was commanded is welded, until it is seen open."""
-        asked = self.commanded == OPEN
+        asked = self.commanded == Desired.OPEN
         self._open_since_ns[~(asked & self._feedback.known)] = now.mono_ns
         late = asked & (now.mono_ns - self._open_since_ns >= WELD_NS)
         for name in self._feedback.names:

@@ -14,13 +14,13 @@ from information_model.enumerations import (
     DoublePoint,
     OperatingState,
 )
-from information_model.points.row import Level
+from information_model.points.row import PLANT, Level
 from server.config.site import Site
 from server.core.board import Board
 from server.core.control.feedback import CONTACTORS, Feedback
 from server.core.control.permissives import Permissives
 from server.core.control.racks import Racks
-from server.core.protection.quantities import Quantities
+from server.core.protection.quantities import MOVING_SHARE, Quantities
 
 Flags = NDArray[np.bool_]
 Codes = NDArray[np.int64]
@@ -164,21 +164,19 @@ class States:
         by_array = np.bincount(self._rack_array, closed, self._arrays) > 0
         capacity = np.bincount(self._rack_array, quantities.capacity_ah, self._arrays)
         for level, connected, share in (
-            (Level.ARRAY, by_array, capacity),
-            (Level.SYSTEM, np.array([closed.any()]), np.array([capacity.sum()])),
+            (Level.ARRAY, by_array, MOVING_SHARE * capacity),
+            (Level.SYSTEM, np.array([closed.any()]), np.array([MOVING_SHARE * capacity.sum()])),
         ):
             current = board.numbers(level, "Measurements.DcCurrent")
             charge = board.numbers(level, "Measurements.StateOfCharge")
             empty = np.full(len(connected), np.nan)
             amperes = empty if current is None else current
-            code = _charge_code(
-                connected, amperes < -share / 50, amperes > share / 50, empty if charge is None else charge
-            )
+            code = _charge_code(connected, amperes < -share, amperes > share, empty if charge is None else charge)
             board.state(level, "State.ChargeStatus", code, utc_ns)
 
     def _health(self, utc_ns: int) -> None:
         """NE 107: what has failed, what is outside its specification, what asks for maintenance."""
-        for level in (Level.RACK, Level.ARRAY, Level.SYSTEM):
+        for level in PLANT:
             trips = self._board.numbers(level, "Alarms.ActiveTripCount")
             limits = self._board.numbers(level, "Alarms.ActiveLimitCount")
             notes = self._board.true(level, "Alarms.GroupIndication")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model.alarms.row import Action, Severity
+from information_model.alarms.row import Action, AlarmLevel
 from information_model.topology import Topology
 from server.core.protection.places import ACTION_BIT, Places
 
@@ -42,11 +42,11 @@ class Actions:
         acting = shown[at]
         action = places.action[at]
         opens = acting & (action & _OPEN > 0)
-        trips = places.level[at] == int(Severity.TRIP)
+        trips = places.level[at] == int(AlarmLevel.TRIP)
         once = opens & ~trips & ~self._opened
         self._opened = opens & ~trips
-        charge = self._shares(at[acting & (action & _CHARGE > 0)], _CHARGE)
-        discharge = self._shares(at[acting & (action & _DISCHARGE > 0)], _DISCHARGE)
+        charge = self._shares(at[acting & (action & _CHARGE > 0)])
+        discharge = self._shares(at[acting & (action & _DISCHARGE > 0)])
         return Demand(self._open(at[opens & trips]), self._open(at[once]), charge, discharge)
 
     def _open(self, at: NDArray[np.int64]) -> Flags:
@@ -62,7 +62,7 @@ class Actions:
         found[rack[rack >= 0]] = True
         return found
 
-    def _shares(self, at: NDArray[np.int64], bits: int) -> NDArray[np.float64]:
+    def _shares(self, at: NDArray[np.int64]) -> NDArray[np.float64]:
         """Least share per rack that the places leave."""
         places = self._places
         share = np.ones(self._racks)

@@ -17,7 +17,7 @@ from information_model import quality
 from information_model.enumerations import AlarmState
 from information_model.points.row import Level
 from server.config.site import Site
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.debounce import Debounce
 from server.core.protection.places import Condition, Places, build_places
@@ -47,8 +47,8 @@ class History:
 class Alarms:
     """State of every alarm of the site; `step` is the scan of one cycle."""
 
-    def __init__(self, site: Site, working: Working, journal: Journal) -> None:
-        self.site, self._working, self._journal = site, working, journal
+    def __init__(self, site: Site, working: Working, pen: EventPen) -> None:
+        self.site, self._working, self._pen = site, working, pen
         self.places: Places = build_places(site)
         n = len(self.places)
         self.debounce = Debounce(self.places)
@@ -122,7 +122,7 @@ class Alarms:
             condition = self.places.conditions[index]
             place = self._change(condition, now.utc_ns)
             if not again:
-                self._journal.append(RecordKind.ALARM, self._record(condition, place), now)
+                self._pen.append(RecordKind.ALARM, self._record(condition, place), now)
         self._settle(key)
         return len(conditions)
 
@@ -244,7 +244,7 @@ class Alarms:
         for index in np.unique(self.places.condition[self.places.latching]).tolist():
             condition = self.places.conditions[index]
             record = self._record(condition, self._change(condition, now.utc_ns))
-            self._journal.append(RecordKind.ALARM, msgspec.structs.replace(record, text=STATE_LOST), now)
+            self._pen.append(RecordKind.ALARM, msgspec.structs.replace(record, text=STATE_LOST), now)
         self._settle(self._key())
 
     def retained(self) -> dict[str, Any]:

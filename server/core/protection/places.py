@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.alarms.mirrors import mirrors
-from information_model.alarms.row import Action, Alarm, ConditionClass, Gate, Severity, Side
+from information_model.alarms.row import Action, Alarm, AlarmLevel, ConditionClass, Gate, Side, Step
 from information_model.points.row import Level, Point
 from information_model.topology import Element
 from server.config.site import Site
+from server.core.extreme_cells import MATRICES, extremes
 
 Indices = NDArray[np.int64]
 Reals = NDArray[np.float64]
@@ -25,13 +26,8 @@ GATES = (None, *Gate)
 ACTION_BIT = {action: 1 << position for position, action in enumerate(Action)}
 """Bits of the column `action`."""
 
-# Where the extreme cell of a source stands.
-LOCATION_OF = {
-    "Measurements.CellVoltageMax": "ExtremeCells.HighestVoltage",
-    "Measurements.CellVoltageMin": "ExtremeCells.LowestVoltage",
-    "Measurements.CellTemperatureMax": "ExtremeCells.HighestTemperature",
-    "Measurements.CellTemperatureMin": "ExtremeCells.LowestTemperature",
-}
+LOCATION_OF = {extreme: place for matrix in MATRICES for extreme, place in extremes(matrix).items()}
+"""Where the extreme cell of a source stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,68 +87,92 @@ class Places:
 
 def build_places(site: Site) -> Places:
     """Places of a site. Thresholds are the constants of the catalogue, so a site file that overrides one is obeyed."""
-    catalogue = site.catalogue
     columns: dict[str, list[float]] = {name: [] for name in _COLUMNS}
     conditions: list[Condition] = []
-    for alarm in catalogue.alarms:
-        elements = site.topology.of_level(alarm.level)
-        steps = list(zip(mirrors(alarm), alarm.steps(), strict=True))
+    for alarm in site.catalogue.alarms:
         first = len(columns["source"])
-        sampled = is_sampled(catalogue.row(alarm.level, alarm.source).point)
-        pair = len(steps) > 1 and steps[0][1][0] is Severity.WARNING and steps[1][1][0] is Severity.LIMIT
-        for position, (mirror, (severity, step)) in enumerate(steps):
-            row = catalogue.row(alarm.level, mirror.point.path)
+        for mirror, (level, step) in zip(mirrors(alarm), alarm.steps(), strict=True):
+            row = site.catalogue.row(alarm.level, mirror.point.path)
             assert row.alarm_base == len(columns["source"])
-            share = alarm.limit_percent / 100
-            actions = alarm.on_limit if severity is Severity.LIMIT else ()
-            if severity is Severity.TRIP and alarm.on_trip is not None:
-                actions = (alarm.on_trip,)
-            for element in elements:
-                low = alarm.side is Side.LOW
-                if alarm.side is Side.OFF_NORMAL:
-                    abnormal = float(step.lfp)
-                    low, threshold, hysteresis = abnormal == 0, 0.5, 0.0
-                else:
-                    key = (element.name, f"Configuration.Thresholds.{alarm.name}{severity.name.capitalize()}")
-                    threshold = float(catalogue.constants[key])
-                    hysteresis = site.value(element.name, alarm.hysteresis)
-                sign = -1.0 if low else 1.0
-                values = (
-                    catalogue.slots(alarm.level, alarm.source).start + element.ordinal,
-                    alarm.side in (Side.DEVIATION, Side.RATE),
-                    sign,
-                    sign * threshold,
-                    hysteresis,
-                    step.delay_s,
-                    2 if sampled and step.delay_s > 0 else 1,
-                    GATES.index(step.gate),
-                    int(severity),
-                    step.severity,
-                    alarm.latching and severity is Severity.TRIP,
-                    alarm.condition_class in (ConditionClass.MAINTENANCE, ConditionClass.SYSTEM),
-                    row.base + element.ordinal,
-                    _location(site, alarm, element),
-                    first + len(elements) + element.ordinal if pair and position == 0 else -1,
-                    -1,
-                    element.rack if alarm.level is Level.RACK else -1,
-                    element.array,
-                    sum(ACTION_BIT[action] for action in actions),
-                    share,
-                )
-                for name, value in zip(_COLUMNS, values, strict=True):
+            same = _of_level(site, alarm, level, step)
+            for element in site.topology.of_level(alarm.level):
+                own = _of_element(site, alarm, level, step, element)
+                for name, value in (same | own | {"mirror": row.base + element.ordinal}).items():
                     columns[name].append(float(value))
-        levels = len(steps) - (steps[-1][1][0] is Severity.TRIP)
-        for trip, positions in ((False, range(levels)), (True, range(levels, len(steps)))):
-            if not positions:
-                continue
-            for element in elements:
-                places = tuple(first + position * len(elements) + element.ordinal for position in positions)
-                for place in places:
-                    columns["condition"][place] = len(conditions)
-                conditions.append(Condition(element, alarm, steps[positions[0]][0].condition, places, trip))
+        _pair(site, alarm, first, columns)
+        _add_conditions(site, alarm, first, columns, conditions)
     arrays: dict[str, Any] = {name: np.array(columns[name], dtype) for name, dtype in _COLUMNS.items()}
     names = {(condition.element.name, condition.name): index for index, condition in enumerate(conditions)}
     return Places(**arrays, conditions=tuple(conditions), by_name=names)
+
+
+def _of_level(site: Site, alarm: Alarm, level: AlarmLevel, step: Step) -> dict[str, float]:
+    """What a level of an alarm has in common at all elements."""
+    actions = alarm.on_limit if level is AlarmLevel.LIMIT else ()
+    if level is AlarmLevel.TRIP and alarm.on_trip is not None:
+        actions = (alarm.on_trip,)
+    sampled = is_sampled(site.catalogue.row(alarm.level, alarm.source).point)
+    return {
+        "magnitude": alarm.side in (Side.DEVIATION, Side.RATE),
+        "delay_s": step.delay_s,
+        "samples": 2 if sampled and step.delay_s > 0 else 1,
+        "gate": GATES.index(step.gate),
+        "level": int(level),
+        "severity": step.severity,
+        "latching": alarm.latching and level is AlarmLevel.TRIP,
+        "maintenance": alarm.condition_class in (ConditionClass.MAINTENANCE, ConditionClass.SYSTEM),
+        "action": sum(ACTION_BIT[action] for action in actions),
+        "share": alarm.limit_percent / 100,
+        "upper": -1,
+        "condition": -1,
+    }
+
+
+def _of_element(site: Site, alarm: Alarm, level: AlarmLevel, step: Step, element: Element) -> dict[str, float]:
+    """What is of one element: the watched slot, its threshold, where it belongs."""
+    low = alarm.side is Side.LOW
+    if alarm.side is Side.OFF_NORMAL:
+        low, threshold, hysteresis = float(step.lfp) == 0, 0.5, 0.0
+    else:
+        key = (element.name, f"Configuration.Thresholds.{alarm.name}{level.name.capitalize()}")
+        threshold = float(site.catalogue.constants[key])
+        hysteresis = site.value(element.name, alarm.hysteresis)
+    sign = -1.0 if low else 1.0
+    return {
+        "source": site.catalogue.slots(alarm.level, alarm.source).start + element.ordinal,
+        "sign": sign,
+        "threshold": sign * threshold,
+        "hysteresis": hysteresis,
+        "location": _location(site, alarm, element),
+        "rack": element.rack if alarm.level is Level.RACK else -1,
+        "array": element.array,
+    }
+
+
+def _pair(site: Site, alarm: Alarm, first: int, columns: dict[str, list[float]]) -> None:
+    """Beside a warning stands its limit: the places of the next level, in the same order of elements."""
+    levels = [level for level, _ in alarm.steps()]
+    if levels[:2] == [AlarmLevel.WARNING, AlarmLevel.LIMIT]:
+        count = site.topology.count(alarm.level)
+        for ordinal in range(count):
+            columns["upper"][first + ordinal] = first + count + ordinal
+
+
+def _add_conditions(
+    site: Site, alarm: Alarm, first: int, columns: dict[str, list[float]], conditions: list[Condition]
+) -> None:
+    """Warning and limit of an element are one condition, its trip is another."""
+    steps = list(zip(mirrors(alarm), alarm.steps(), strict=True))
+    elements = site.topology.of_level(alarm.level)
+    levels = len(steps) - (steps[-1][1][0] is AlarmLevel.TRIP)
+    for trip, positions in ((False, range(levels)), (True, range(levels, len(steps)))):
+        if not positions:
+            continue
+        for element in elements:
+            places = tuple(first + position * len(elements) + element.ordinal for position in positions)
+            for place in places:
+                columns["condition"][place] = len(conditions)
+            conditions.append(Condition(element, alarm, steps[positions[0]][0].condition, places, trip))
 
 
 def is_sampled(point: Point) -> bool:

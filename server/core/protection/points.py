@@ -4,13 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model import quality
-from information_model.alarms.row import Severity
-from information_model.points.row import Level
+from information_model.alarms.row import AlarmLevel
+from information_model.points.row import PLANT, Level
 from server.config.site import Site
 from server.core.board import Board
 from server.core.protection.alarms import Alarms
 
-PLANT = (Level.SYSTEM, Level.ARRAY, Level.RACK)
 _RANGES = (
     ("Permissives.CellVoltagesInRange", "CellVoltage", "CellUnderVoltage", "CellOverVoltage"),
     ("Permissives.TemperaturesInRange", "CellTemperature", "CellUnderTemperature", "CellOverTemperature"),
@@ -89,9 +88,9 @@ class ProtectionPoints:
         shown[hidden] = False  # a limit that is reached counts once, not as its warning too
         level = places.level
         counts = {
-            "ActiveWarningCount": self._sum(np.flatnonzero(shown & (level == int(Severity.WARNING)))),
-            "ActiveLimitCount": self._sum(np.flatnonzero(shown & (level == int(Severity.LIMIT)))),
-            "ActiveTripCount": self._sum(np.flatnonzero(shown & (level == int(Severity.TRIP)))),
+            "ActiveWarningCount": self._sum(np.flatnonzero(shown & (level == int(AlarmLevel.WARNING)))),
+            "ActiveLimitCount": self._sum(np.flatnonzero(shown & (level == int(AlarmLevel.LIMIT)))),
+            "ActiveTripCount": self._sum(np.flatnonzero(shown & (level == int(AlarmLevel.TRIP)))),
         }
         pending = np.unique(places.condition[alarms.pending])
         heads = np.array([places.conditions[c].places[0] for c in pending.tolist()], np.int64)
@@ -118,7 +117,7 @@ class ProtectionPoints:
 
     def _trips(self, utc_ns: int) -> None:
         alarms, places = self._alarms, self._places
-        trip = places.level == int(Severity.TRIP)
+        trip = places.level == int(AlarmLevel.TRIP)
         latched = alarms.debounce.latched
         tripped = self._own(np.flatnonzero(alarms.shown & trip))
         held = self._own(np.flatnonzero(latched))

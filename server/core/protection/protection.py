@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from server.config.site import Site
 from server.core.blocks import InputBlock
 from server.core.board import Board
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.actions import Actions, Demand
 from server.core.protection.alarms import Alarms
@@ -23,8 +23,8 @@ MOST_COUNTED_S = 1.0
 class Protection:
     """Everything that decides whether something is wrong."""
 
-    def __init__(self, site: Site, board: Board, journal: Journal) -> None:
-        self.alarms = Alarms(site, board.working, journal)
+    def __init__(self, site: Site, board: Board, pen: EventPen) -> None:
+        self.alarms = Alarms(site, board.working, pen)
         self.quantities = Quantities(site, board, self.alarms.places)
         self._actions = Actions(self.alarms.places, site.topology)
         self._samples = SampleTimes(site)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from estimators.extremes import is_quiet
 from information_model.alarms.row import Gate
 from information_model.points.row import Level
 from server.config.site import Site
@@ -11,8 +12,8 @@ from server.core.protection.places import GATES, Places
 
 Flags = NDArray[np.bool_]
 CURRENT = "Measurements.DcCurrent"
-REST_SHARE, MOVING_SHARE = 1 / 20, 1 / 50
-"""Shares of the rated capacity (as a current over one hour) below which a rack rests, above which it charges."""
+MOVING_SHARE = 1 / 50
+"""Share of the rated capacity (as a current over one hour) above which a rack charges or discharges."""
 
 
 class Quantities:
@@ -30,7 +31,8 @@ class Quantities:
         """Current of each rack, NaN where it is not known."""
         self.below_break = np.full(racks, board.view(Level.RACK, CURRENT) is None)
         """Contactors may open. Where a site measures no current at all there is nothing to wait for."""
-        self.at_rest = np.zeros(racks, np.bool_)
+        self.quiet = np.zeros(racks, np.bool_)
+        """Hardly any current flows at this moment. (That a rack has *rested* takes a minute, and estimation.)"""
         self.charging = np.zeros(racks, np.bool_)
         self.discharging = np.zeros(racks, np.bool_)
 
@@ -43,9 +45,8 @@ class Quantities:
         board = self._board
         board.measure(Level.RACK, "Protection.ChargeCurrent", np.maximum(-amperes, 0.0), current.time, current.status)
         board.measure(Level.RACK, "Protection.DischargeCurrent", np.maximum(amperes, 0.0), current.time, current.status)
-        size = np.abs(amperes)
-        self.below_break = np.asarray(size < self.break_limit_a)
-        self.at_rest = np.asarray(size < REST_SHARE * self.capacity_ah)
+        self.below_break = np.asarray(np.abs(amperes) < self.break_limit_a)
+        self.quiet = is_quiet(amperes, self.capacity_ah)
         self.charging = np.asarray(amperes < -MOVING_SHARE * self.capacity_ah)
         self.discharging = np.asarray(amperes > MOVING_SHARE * self.capacity_ah)
         board.state(Level.RACK, "Protection.CurrentBelowBreakLimit", self.below_break, utc_ns)
@@ -53,7 +54,7 @@ class Quantities:
     def gates(self, closed: Flags, requested: Flags) -> Flags:
         """[gate codes, places]: whether the condition of each gate holds at each place; groups: at any of their racks."""
         by_gate = {
-            Gate.AT_REST: self.at_rest,
+            Gate.AT_REST: self.quiet,
             Gate.CHARGING: self.charging,
             Gate.CLOSED: closed,
             Gate.CONNECT_REQUESTED: requested,

@@ -19,7 +19,7 @@ from adapters.api import BusSpec, RackRequest
 from adapters.can.adapter import CanAdapter
 from adapters.errors import AdapterConfigurationError
 from information_model.device_map import DeviceMap
-from information_model.enumerations import CommunicationState
+from information_model.enumerations import CommunicationState, Desired
 
 from .conftest import Recorder
 
@@ -171,7 +171,7 @@ async def test_a_bus_without_a_descriptor_is_read_by_a_thread_that_ends_with_the
             device.send(can.Message(is_error_frame=True))
             device.send(can.Message(arbitration_id=0x100, is_extended_id=False, data=status(-250, 3, 1)))
             await stage.until(lambda: stage.adapter.counters.frames == 5)
-            stage.adapter.apply([RackRequest(1, 10.0, 20.0, 0, 1, lease_valid=True)])
+            stage.adapter.apply([RackRequest(Desired.CLOSED, 10.0, 20.0, 0, 1, lease_valid=True)])
             request = None
             while request is None:
                 request = await asyncio.to_thread(device.recv, 1.0)
@@ -187,7 +187,7 @@ async def test_a_bus_without_a_descriptor_is_read_by_a_thread_that_ends_with_the
 async def test_requests_are_sent_cyclically_once_one_was_applied(bus: BusSpec) -> None:
     async with running(bus) as stage:
         await stage.until(lambda: channel(bus) in SocketBus.far_ends)
-        stage.adapter.apply([RackRequest(1, 10.0, 20.0, 0, 1, lease_valid=True)])
+        stage.adapter.apply([RackRequest(Desired.CLOSED, 10.0, 20.0, 0, 1, lease_valid=True)])
         far = far_end(channel(bus))
         far.setblocking(False)
         content = b""

@@ -11,11 +11,12 @@ from adapters.api import BusSpec, RackRequest, SafeRequest
 from adapters.can.command import CommandFrame, CommandSender, effective_safe, physical_to_raw
 from adapters.can.tables import DecodeTables
 from information_model.device_map import DeviceMap
+from information_model.enumerations import Desired
 
 from .conftest import RACK_MAP
 
 MS = 1_000_000
-CLOSE = RackRequest(1, 55.57, 1234.5, 3, 1, lease_valid=True)
+CLOSE = RackRequest(Desired.CLOSED, 55.57, 1234.5, 3, 1, lease_valid=True)
 
 
 @pytest.fixture
@@ -93,7 +94,8 @@ def test_the_frame_counter_runs_through_its_modulo_whatever_cores_counter_does(
         ({"safe": 9}, 0, {"Desired": 1, "ChargeLimit": 0, "DischargeLimit": 0}),
         ({}, 1001, {"Desired": 2, "ChargeLimit": 0, "DischargeLimit": 0}),
         ({}, 6001, {"Desired": 1, "ChargeLimit": 0, "DischargeLimit": 0}),
-        ({"desired": 0}, 0, {"Desired": 0}),
+        ({"desired": Desired.OPEN}, 0, {"Desired": 0}),
+        ({"desired": Desired.NOTHING}, 0, {"Desired": 0}),
         ({"desired": 7}, 0, {"Desired": 0}),
         ({"charge_limit_a": math.nan, "discharge_limit_a": math.inf}, 0, {"ChargeLimit": 0, "DischargeLimit": 6553.5}),
         ({"charge_limit_a": -5.0, "discharge_limit_a": 1e9}, 0, {"ChargeLimit": 0, "DischargeLimit": 6553.5}),
@@ -114,7 +116,7 @@ def test_the_safe_word_takes_the_place_of_what_must_not_be_asked(
 @pytest.mark.parametrize("safe", [0, 1, 2, -1, 3])
 @pytest.mark.parametrize("lease", [True, False])
 def test_silence_and_lease_only_ever_make_a_request_safer(age_s: float, safe: int, lease: bool) -> None:
-    request = RackRequest(1, 1.0, 1.0, 0, 0, lease_valid=lease, safe=safe)
+    request = RackRequest(Desired.CLOSED, 1.0, 1.0, 0, 0, lease_valid=lease, safe=safe)
     found = effective_safe(request, round(age_s * 1e9))
     asked = SafeRequest(safe) if safe in (0, 1, 2) else SafeRequest.OPEN
     assert found >= asked
@@ -126,7 +128,7 @@ def test_each_rack_receives_its_own_request_under_its_own_identifier(
     make_sender: Callable[..., CommandSender], rack_map: DeviceMap
 ) -> None:
     sender = make_sender(rack_map, (1, 2))
-    sender.apply([CLOSE, RackRequest(0, 0.0, 0.0, 0, 0, lease_valid=True)], 0)
+    sender.apply([CLOSE, RackRequest(Desired.OPEN, 0.0, 0.0, 0, 0, lease_valid=True)], 0)
     found = {frame.ident: content(rack_map, frame)["Desired"] for frame in sent(sender, 0)}
     assert found == {272 + 32: 2, 272 + 64: 0}
 

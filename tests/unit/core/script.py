@@ -12,15 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from information_model.quality import Quality
+from information_model.enumerations import Desired
+from information_model.quality import GOOD, Quality
 from server.config.site import Site, load_site
 from server.core.blocks import InputBlock
-from server.core.cycle import Outputs, State, step
-from server.core.estimate import Estimation
-from server.core.journal import Journal
+from server.core.board import Board
+from server.core.cycle import Blocks, State, step
+from server.core.estimation.estimation import Estimation
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.server_points import Surroundings
-from server.core.working import Working
 from server.runtime.eventlog import LogFull
 from server.runtime.link import Answer, Request
 from server.runtime.records import Payload, RecordKind, decode
@@ -124,10 +125,10 @@ class EveryFifthCycle:
         self._estimation = estimation
         self._due_ns = 0
 
-    def step(self, working: Working, now: Now) -> None:
+    def step(self, board: Board, now: Now) -> None:
         if now.mono_ns >= self._due_ns:
             self._due_ns = now.mono_ns + 450_000_000
-            self._estimation.step(working, now)
+            self._estimation.step(board, now)
 
     def retained(self) -> dict[str, Any]:
         return self._estimation.retained()
@@ -162,11 +163,11 @@ class Rack:
     def move(self, passed_s: float) -> None:
         """Follow the desired state: precharge and then main contactors, or open."""
         self.asked_for_s += passed_s
-        if self.desired == 2 and self.main != CLOSED and not self.refuses_to_close:
+        if self.desired == Desired.CLOSED and self.main != CLOSED and not self.refuses_to_close:
             self.precharge = CLOSED if self.asked_for_s >= MOVES_IN_S else INTERMEDIATE
             if self.asked_for_s >= MOVES_IN_S + PRECHARGE_S and not self.precharge_only:
                 self.main, self.precharge = CLOSED, OPEN
-        elif self.desired == 1:
+        elif self.desired == Desired.OPEN:
             self.precharge = OPEN
             if self.asked_for_s >= MOVES_IN_S and not self.welded:
                 self.main = OPEN
@@ -202,14 +203,14 @@ class Script:
         self._columns = [{n: np.zeros(k, d) for n, d, k in plan.columns()} for plan in self.site.inputs]
         self.answers: list[Answer] = []
         self.waits = False
-        self.outputs: Outputs | None = None
+        self.outputs: Blocks | None = None
         self._start()
 
     def _start(self) -> None:
-        self.journal = Journal(self.log)
+        self.pen = EventPen(self.log)
         estimation = EveryFifthCycle(Estimation(self.site))
         around = self._surroundings
-        self.state = State(self.site, self.journal, surroundings=around, simulated=True, estimation=estimation)
+        self.state = State(self.site, self.pen, surroundings=around, simulated=True, estimation=estimation)
 
     @property
     def now(self) -> Now:
@@ -242,9 +243,9 @@ class Script:
             InputBlock(plan, columns, self.ns if self.field_alive else None)
             for plan, columns in zip(self.site.inputs, self._columns, strict=True)
         ]
-        self.outputs = step(self.state, blocks, (), self.now)
+        self.outputs = step(self.state, blocks, self.now)
         for plan in self.site.inputs:
-            asked = self.outputs.blocks[plan.process]
+            asked = self.outputs[plan.process]
             for source in plan.sources:
                 i = source.index
                 if not self.racks[source.source.element].silent:
@@ -367,9 +368,10 @@ class Script:
         columns, at = self.state.working.columns, row.alarm_base + element.ordinal
         return int(columns["alarm.state"][at]), int(columns["alarm.count"][at]), int(columns["alarm.time"][at])
 
-    def expect(self, point: str, expected: float) -> Script:
-        """The point is good and has this value."""
-        assert self.value(point) == expected, f"at {self.seconds:.1f} s {point}"
+    def expect(self, point: str, expected: float, status: int = GOOD) -> Script:
+        """The point has this value and is good, or has the StatusCode that is asked for."""
+        found = self.value(point), f"{self.status(point):#010x}"
+        assert found == (expected, f"{status:#010x}"), f"at {self.seconds:.1f} s {point}"
         return self
 
     def asked(self, rack: str, desired: int) -> Script:

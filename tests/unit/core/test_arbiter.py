@@ -139,7 +139,7 @@ def test_opening_works_even_when_nothing_can_be_recorded_any_more(script: Script
     script.connected(R1)
     script.log.full = True
     script.ask("EmergencyDisconnect", R1).accepted().later(1.0).expect(f"{R1}.State.ContactorsClosed", 0)
-    assert script.journal.lost > 0
+    assert script.pen.lost > 0
 
 
 def test_the_outcome_follows_the_feedback_and_carries_the_number_of_the_command(script: Script) -> None:
@@ -164,4 +164,4 @@ def test_texts_of_any_length_are_recorded_cut_and_hurt_nobody(script: Script) ->
     script.ask("x" * 60_000, "y" * 60_000, user="z" * 60_000).refused("NOT_SUPPORTED")
     script.ask("AcknowledgeAll", "ESS", arguments={"Comment": "c" * 1000}).accepted()
     script.ask("AcknowledgeAll", "ESS", arguments={"Comment": "c" * 1001}, user="u").refused("RANGE")
-    assert script.journal.lost == 0
+    assert script.pen.lost == 0

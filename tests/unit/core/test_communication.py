@@ -4,6 +4,7 @@ import pytest
 
 from information_model.enumerations import CommunicationState
 from information_model.points.row import Level
+from server.core.board import Board
 from server.core.communication import Communication
 from server.core.validate import Validation
 from server.core.working import Working
@@ -25,8 +26,8 @@ def step(field, working):
     validation, communication = Validation(field.site), Communication(field.site)
 
     def run(seconds: float = 0.1) -> None:
-        validation.step(field.blocks, working, field.now)
-        communication.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
+        communication.step(field.blocks, Board(working), field.now)
         field.tick(seconds)
 
     return run

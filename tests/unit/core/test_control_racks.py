@@ -117,14 +117,14 @@ def test_a_silent_rack_gets_zero_current_and_is_opened_when_it_is_lost(script: S
     script.connected(R1).given(R1, silent=True).later(4.0)
     script.expect(f"{R1}.Limits.MaxChargeCurrent", 0).later(8.0)
     assert script.outputs is not None
-    assert script.outputs.blocks["north"]["desired"].tolist() == [1, 1]
+    assert script.outputs["north"]["desired"].tolist() == [1, 1]
 
 
 def test_the_lease_is_renewed_and_the_alive_counter_advances_in_each_cycle(script: Script) -> None:
     assert script.outputs is not None
-    before = script.outputs.blocks["north"]["alive"].copy()
+    before = script.outputs["north"]["alive"].copy()
     script.cycle()
-    block = script.outputs.blocks["north"]
+    block = script.outputs["north"]
     assert (block["alive"] == before + 1).all()
     assert (block["lease_until_mono_ns"] == script.ns + 1_000_000_000).all()
     script.expect(f"{R1}.Control.LeaseRemaining", 1.0)

@@ -11,7 +11,7 @@ from information_model.points import TABLE
 from server.config.site import load_site
 from server.core.blocks import InputBlock, empty_columns
 from server.core.cycle import State, step, unwritten
-from server.core.journal import Journal
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.runtime.link import Request
 from tests.unit.core.script import R1, START_NS, MemoryLog, Script
@@ -30,7 +30,7 @@ def test_no_stage_names_a_point_that_the_tables_do_not_have(tmp_path: Path) -> N
 
 def test_a_pack_that_only_talks_is_shown_and_never_commanded() -> None:
     site = load_site(Path(__file__).parents[3] / "examples" / "tesla.toml")
-    state = State(site, Journal(MemoryLog()))
+    state = State(site, EventPen(MemoryLog()))
     plan = site.inputs[0]
     for cycle in range(5):
         now_ns = START_NS + cycle * 100_000_000
@@ -38,8 +38,8 @@ def test_a_pack_that_only_talks_is_shown_and_never_commanded() -> None:
         columns["source.state"][:], columns["source.last_frame_mono_ns"][:] = 1, now_ns
         columns["mono_ns"][:], columns["value"][:] = now_ns, 3.7
         now = Now(now_ns, now_ns, 0, 0.1)
-        outputs = step(state, [InputBlock(plan, columns, now_ns)], [], now)
-        assert outputs.blocks[plan.process]["desired"].tolist() == [0]
+        outputs = step(state, [InputBlock(plan, columns, now_ns)], now)
+        assert outputs[plan.process]["desired"].tolist() == [0]
     request = Request("1", "command", R1, "Connect", user="o", roles=["Operator"])
     answer, _ = state.handle(request, now)
     assert "rack:FirstFrameSeen" in answer.permissives
@@ -64,13 +64,6 @@ def test_the_same_inputs_give_the_same_image(tmp_path: Path) -> None:
         images.append({name: column.copy() for name, column in script.state.working.columns.items()})
     for name in images[0]:
         np.testing.assert_array_equal(images[0][name], images[1][name])
-
-
-def test_requests_handed_to_the_cycle_are_answered_by_it(tmp_path: Path) -> None:
-    script = Script(tmp_path).at(2.0)
-    request = Request("1", "command", R1, "Connect", user="o", roles=["Operator"])
-    (answer,) = step(script.state, [], [request], script.now).answers
-    assert answer.result == "accepted"
 
 
 def test_a_field_process_that_dies_makes_its_racks_bad_at_once_and_the_others_not(tmp_path: Path) -> None:
@@ -102,5 +95,5 @@ def test_a_core_without_any_input_publishes_and_asks_for_nothing(tmp_path: Path)
     script.field_alive = False
     script.at(15.0)
     assert script.outputs is not None
-    assert script.outputs.blocks["north"]["desired"].tolist() == [0, 0]
+    assert script.outputs["north"]["desired"].tolist() == [0, 0]
     script.expect("ESS.State.CommunicatingRackCount", 0).expect("ESS.Server.ServiceLevel", 150)

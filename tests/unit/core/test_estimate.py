@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from information_model.points.row import Level
-from server.core.estimate import Estimation
+from server.core.board import Board
+from server.core.estimation.estimation import Estimation
 from server.core.validate import Validation
 from server.core.working import Working
 from tests.unit.core.field_kit import OFFSET_NS, Field, make_site, value
@@ -25,8 +26,8 @@ class Chain:
         self.validation, self.estimation = Validation(field.site), Estimation(field.site)
 
     def step(self, seconds: float = 0.1) -> None:
-        self.validation.step(self.field.blocks, self.working, self.field.now)
-        self.estimation.step(self.working, self.field.now)
+        self.validation.step(self.field.blocks, Board(self.working), self.field.now)
+        self.estimation.step(Board(self.working), self.field.now)
         self.field.tick(seconds)
 
     def get(self, path, level=Level.RACK, ordinal=0):

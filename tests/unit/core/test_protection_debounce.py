@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from information_model.alarms.row import Gate, Severity
+from information_model.alarms.row import AlarmLevel, Gate
 from information_model.catalogue import mirror_rows
 from server.core.protection.debounce import Debounce
 from server.core.protection.places import GATES, Places, build_places
@@ -20,7 +20,7 @@ def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
 class Bench:
     """One place of a rack, driven by hand; each call is one cycle of 0.1 s with a new sample."""
 
-    def __init__(self, places: Places, condition: str, level: Severity) -> None:
+    def __init__(self, places: Places, condition: str, level: AlarmLevel) -> None:
         self.places, self.debounce = places, Debounce(places)
         found = places.conditions[places.by_name[R1, condition]]
         (self.place,) = [p for p in found.places if places.level[p] == level]
@@ -39,20 +39,20 @@ class Bench:
 
 
 def test_a_level_arises_after_its_delay_and_not_before(places: Places) -> None:
-    bench = Bench(places, "CellOverVoltage", Severity.LIMIT)  # 3.6 V for 2 s
+    bench = Bench(places, "CellOverVoltage", AlarmLevel.LIMIT)  # 3.6 V for 2 s
     assert not bench.run(3.6, 2.0)
     assert bench.run(3.6, 0.1)
 
 
 def test_a_low_side_is_active_at_and_below_its_threshold(places: Places) -> None:
-    bench = Bench(places, "CellUnderVoltage", Severity.LIMIT)  # 2.8 V for 2 s, hysteresis 0.15 V
+    bench = Bench(places, "CellUnderVoltage", AlarmLevel.LIMIT)  # 2.8 V for 2 s, hysteresis 0.15 V
     assert bench.run(2.8, 2.1)
     assert bench.run(2.94, 60)
     assert not bench.run(2.96, 2.1)
 
 
 def test_the_counter_runs_down_as_slowly_as_up_so_that_a_fluttering_value_does_not_end_an_alarm(places: Places) -> None:
-    bench = Bench(places, "CellOverVoltage", Severity.LIMIT)
+    bench = Bench(places, "CellOverVoltage", AlarmLevel.LIMIT)
     bench.run(3.6, 2.1)
     assert bench.run(3.3, 1.5)
     assert bench.run(3.6, 1.0)
@@ -60,14 +60,14 @@ def test_the_counter_runs_down_as_slowly_as_up_so_that_a_fluttering_value_does_n
 
 
 def test_time_alone_is_not_enough_there_must_be_a_second_sample(places: Places) -> None:
-    bench = Bench(places, "CellOverVoltageTrip", Severity.TRIP)
+    bench = Bench(places, "CellOverVoltageTrip", AlarmLevel.TRIP)
     assert not bench.run(3.7, 30.0, new_samples=False)
     assert bench.run(3.7, 0.1)
 
 
 def test_a_trip_latches_and_a_limit_does_not(places: Places) -> None:
-    trip = Bench(places, "CellOverVoltageTrip", Severity.TRIP)
-    limit = Bench(places, "CellOverVoltage", Severity.LIMIT)
+    trip = Bench(places, "CellOverVoltageTrip", AlarmLevel.TRIP)
+    limit = Bench(places, "CellOverVoltage", AlarmLevel.LIMIT)
     for bench in (trip, limit):
         bench.run(3.7, 5.0)
         assert not bench.run(3.3, 10.0)
@@ -76,7 +76,7 @@ def test_a_trip_latches_and_a_limit_does_not(places: Places) -> None:
 
 
 def test_a_gate_that_is_shut_keeps_a_level_from_arising(places: Places) -> None:
-    bench = Bench(places, "ChargeOverTemperatureTrip", Severity.TRIP)  # only while charging
+    bench = Bench(places, "ChargeOverTemperatureTrip", AlarmLevel.TRIP)  # only while charging
     bench.gates[GATES.index(Gate.CHARGING)] = False
     assert not bench.run(62.0, 30.0)
     bench.gates[GATES.index(Gate.CHARGING)] = True
@@ -84,7 +84,7 @@ def test_a_gate_that_is_shut_keeps_a_level_from_arising(places: Places) -> None:
 
 
 def test_a_matter_of_connecting_ends_with_the_wish_to_connect(places: Places) -> None:
-    bench = Bench(places, "ClosingVoltageDifference", Severity.LIMIT)
+    bench = Bench(places, "ClosingVoltageDifference", AlarmLevel.LIMIT)
     assert bench.run(9.0, 2.0)
     bench.gates[GATES.index(Gate.CONNECT_REQUESTED)] = False
     assert not bench.run(9.0, 2.0)
@@ -92,7 +92,7 @@ def test_a_matter_of_connecting_ends_with_the_wish_to_connect(places: Places) ->
 
 @pytest.mark.parametrize("nothing", [np.nan])
 def test_a_bad_value_neither_raises_nor_ends(places: Places, nothing: float) -> None:
-    bench = Bench(places, "CellOverVoltage", Severity.LIMIT)
+    bench = Bench(places, "CellOverVoltage", AlarmLevel.LIMIT)
     bench.run(3.6, 1.5)
     assert not bench.run(nothing, 60.0)
     assert bench.run(3.6, 1.0)

@@ -8,6 +8,7 @@ import pytest
 
 from information_model.points.row import Level
 from information_model.quality import Quality
+from server.core.board import Board
 from server.core.validate import Validation
 from server.core.working import Working
 from tests.unit.core.field_kit import CELLS, OFFSET_NS, Field, make_site, value
@@ -47,7 +48,7 @@ def severity(working, rack=0):
 
 
 def test_before_the_first_sample_everything_waits(field, working, validation) -> None:
-    validation.step(field.blocks, working, field.tick())
+    validation.step(field.blocks, Board(working), field.tick())
     assert value(working, Level.RACK, CURRENT)[1] == BAD
     assert np.isnan(value(working, Level.RACK, CURRENT)[0])
     assert np.isnan(cells(working)).all()
@@ -55,7 +56,7 @@ def test_before_the_first_sample_everything_waits(field, working, validation) ->
 
 def test_a_good_sample_shows_with_its_source_time(field, working, validation) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert value(working, Level.RACK, CURRENT) == (0.0, GOOD)
     assert working.scalars(Level.RACK, CURRENT).time[0] == field.ns + OFFSET_NS
     assert cells(working).tolist() == pytest.approx([3.3] * 8)
@@ -65,8 +66,8 @@ def test_a_good_sample_shows_with_its_source_time(field, working, validation) ->
 @pytest.mark.parametrize(("seconds", "expected"), [(0.15, GOOD), (0.25, UNCERTAIN), (0.45, UNCERTAIN), (0.55, BAD)])
 def test_a_value_ages_by_its_period_and_time_out(field, working, validation, seconds, expected) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
-    validation.step(field.blocks, working, field.tick(seconds))
+    validation.step(field.blocks, Board(working), field.now)
+    validation.step(field.blocks, Board(working), field.tick(seconds))
     shown, found = value(working, Level.RACK, CURRENT)
     assert found == expected
     assert np.isnan(shown) == (expected == BAD)
@@ -74,9 +75,9 @@ def test_a_value_ages_by_its_period_and_time_out(field, working, validation, sec
 
 def test_a_dead_field_process_makes_all_its_values_bad_at_once(field, working, validation) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     field.alive = False
-    validation.step(field.blocks, working, field.tick())
+    validation.step(field.blocks, Board(working), field.tick())
     assert value(working, Level.RACK, CURRENT)[1] == BAD
     assert severity(working) == BAD
     assert np.isnan(cells(working)).all()
@@ -86,10 +87,10 @@ def test_a_dead_field_process_makes_all_its_values_bad_at_once(field, working, v
 @pytest.mark.parametrize("wrong", [66.535, 0.0, -1.0, np.inf, np.nan])
 def test_an_implausible_cell_is_withheld_and_its_rack_uncertain(field, working, validation, wrong) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     field.tick()
     field.put_cell(0, 3, wrong)
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert np.isnan(cells(working)[3])
     assert not np.isnan(np.delete(cells(working), 3)).any()
     assert severity(working) == UNCERTAIN
@@ -100,38 +101,38 @@ def test_an_implausible_cell_is_withheld_and_its_rack_uncertain(field, working, 
 
 def test_a_single_jump_leaves_the_last_good_value_and_says_so(field, working, validation) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     field.tick()
     field.put_cell(0, 0, 4.2)
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert cells(working)[0] == pytest.approx(3.3)
     assert flags(working)[0] == 1
     field.tick()
     field.put_cell(0, 0, 3.31)
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert cells(working)[0] == pytest.approx(3.31)
     assert flags(working)[0] == 0
 
 
 def test_three_samples_that_agree_establish_a_new_value(field, working, validation) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     shown = []
     for sample in (4.2, 4.21, 4.2, 4.2):
         field.tick()
         field.put_cell(0, 0, sample)
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         shown.append(round(float(cells(working)[0]), 2))
     assert shown == [3.3, 3.3, 4.2, 4.2]
 
 
 def test_samples_that_jump_about_establish_nothing(field, working, validation) -> None:
     field.all_good()
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     for sample in (4.2, 2.0, 4.2, 2.0, 4.2):
         field.tick()
         field.put_cell(0, 0, sample)
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         assert cells(working)[0] == pytest.approx(3.3)
 
 
@@ -139,7 +140,7 @@ def test_the_quality_of_the_field_wins(field, working, validation) -> None:
     field.all_good()
     field.put_cell(0, 0, 3.3, Quality.E2E)
     field.put(0, CURRENT, 5.0, Quality.INVALID)
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert np.isnan(cells(working)[0])
     assert value(working, Level.RACK, CURRENT)[1] == BAD
 
@@ -148,7 +149,7 @@ def test_a_cell_that_stands_still_while_the_current_moves_is_frozen(field, worki
     for second in range(70):
         field.all_good(cell_v=3.3 + 0.001 * (second % 2), DcCurrent=20.0 * (second % 2))
         field.put_cell(0, 5, 3.3)
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         field.tick(1.0)
     assert value(working, Level.RACK, "Protection.FrozenValueCount")[0] == 1
     assert np.isnan(cells(working)[5])
@@ -158,7 +159,7 @@ def test_a_cell_that_stands_still_while_the_current_moves_is_frozen(field, worki
 def test_a_cell_that_stands_still_at_rest_is_believed(field, working, validation) -> None:
     for _ in range(70):
         field.all_good()
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         field.tick(1.0)
     assert value(working, Level.RACK, "Protection.FrozenValueCount")[0] == 0
 
@@ -169,7 +170,7 @@ def test_the_oldest_good_cell_gives_the_time_of_its_rack(field, working, validat
     for cell in range(1, 8):
         field.tick(0.01)
         field.put_cell(0, cell, 3.3)
-    validation.step(field.blocks, working, field.now)
+    validation.step(field.blocks, Board(working), field.now)
     assert working.matrix("CellVoltages").time[0] == first + OFFSET_NS
 
 
@@ -177,7 +178,7 @@ def test_the_constant_difference_of_two_meters_is_learned(field, working, valida
     field.period_s = 1.0
     for _ in range(3000):
         field.all_good(cell_v=3.3, DcVoltage=26.3)
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         field.tick(1.0)
     difference = value(working, Level.RACK, "Protection.VoltageSumDifference")[0]
     assert abs(difference) < 0.05
@@ -210,7 +211,7 @@ def test_no_implausible_sample_of_a_real_pack_passes_and_no_good_one_is_lost_for
     for row in keep:
         field.tick(1.0)
         field.put(0, CELLS, volts[row])
-        validation.step(field.blocks, working, field.now)
+        validation.step(field.blocks, Board(working), field.now)
         shown = cells(working)
         good = np.array(flags(working)) == 0
         assert not (good & wrong[row]).any()

@@ -9,7 +9,7 @@ from adapters.api import Batch, BusSpec, RackRequest, SourceHealth
 from adapters.batch.adapter import BatchAdapter
 from adapters.errors import AdapterConfigurationError
 from adapters.maps import load_shipped
-from information_model.enumerations import CommunicationState
+from information_model.enumerations import CommunicationState, Desired
 from server.config.site import Site
 from server.field.buses import bus_spec
 
@@ -47,8 +47,8 @@ class Second:
         return float(self.value[self.slots[point]])
 
 
-CLOSE = RackRequest(1, 100.0, 100.0, 0, 1, True)
-OPEN = RackRequest(0, 0.0, 0.0, 0, 1, True)
+CLOSE = RackRequest(Desired.CLOSED, 100.0, 100.0, 0, 1, True)
+OPEN = RackRequest(Desired.OPEN, 0.0, 0.0, 0, 1, True)
 
 
 def test_scalars_come_ten_times_and_matrices_once_a_second(site: Site) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from information_model.alarms import TABLE as ALARMS
 from information_model.alarms.mirrors import mirrors, thresholds
-from information_model.alarms.row import Severity, Side
+from information_model.alarms.row import AlarmLevel, Side
 from information_model.commands import TABLE as COMMANDS
 from information_model.expressions import ExpressionError, evaluate
 from information_model.points import TABLE as POINTS
@@ -85,11 +85,11 @@ def test_a_delay_of_zero_is_only_for_what_is_digital_or_counted() -> None:
 
 def test_mirrors_follow_from_the_levels_of_an_alarm() -> None:
     alarm = next(a for a in ALARMS if a.name == "CellOverVoltage")
-    found = {m.point.name: (m.severity, m.condition) for m in mirrors(alarm)}
+    found = {m.point.name: (m.alarm_level, m.condition) for m in mirrors(alarm)}
     assert found == {
-        "CellOverVoltage": (Severity.WARNING, "CellOverVoltage"),
-        "CellOverVoltageLimit": (Severity.LIMIT, "CellOverVoltage"),
-        "CellOverVoltageTrip": (Severity.TRIP, "CellOverVoltageTrip"),
+        "CellOverVoltage": (AlarmLevel.WARNING, "CellOverVoltage"),
+        "CellOverVoltageLimit": (AlarmLevel.LIMIT, "CellOverVoltage"),
+        "CellOverVoltageTrip": (AlarmLevel.TRIP, "CellOverVoltageTrip"),
     }
     only_trip = next(a for a in ALARMS if a.name == "CellDeepDischarge")
     assert [(m.point.name, m.condition) for m in mirrors(only_trip)] == [("CellDeepDischarge", "CellDeepDischarge")]

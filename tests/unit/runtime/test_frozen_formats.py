@@ -14,7 +14,7 @@ from server.runtime.logpage import log_folder
 from server.runtime.messages import Answer, Request, decode_answer, decode_request, frame, split
 from server.runtime.records import AlarmRecord, NoteRecord, StartRecord, decode
 from server.runtime.segment import Record, name_of
-from server.runtime.state import State, decode_state, encode_state
+from server.runtime.state import RetainedState, decode_state, encode_state
 from server.runtime.tail import Tail
 from tests.data.formats import make
 
@@ -97,7 +97,7 @@ def test_link_messages_of_version_1_are_read_and_written_alike() -> None:
 def test_a_state_of_version_1_is_read_and_written_alike() -> None:
     content = (SAMPLES / "state-1.bin").read_bytes()
     body = b'{"latches":["ESS.ARR01.R001.CellOverVoltage"]}'
-    assert decode_state(content) == State(body, 1234, 1_700_000_000_000_000_000)
+    assert decode_state(content) == RetainedState(body, 1234, 1_700_000_000_000_000_000)
     assert encode_state(body, 1234, 1_700_000_000_000_000_000) == content
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from server.runtime.state import PendingState, State, StateLost, hand_over_state, load_state, write_state
+from server.runtime.state import PendingState, RetainedState, StateLost, hand_over_state, load_state, write_state
 
 
 def test_the_first_start_has_no_state(tmp_path: Path) -> None:
@@ -15,9 +15,9 @@ def test_the_first_start_has_no_state(tmp_path: Path) -> None:
 def test_the_last_state_written_is_loaded_and_the_one_before_kept(tmp_path: Path) -> None:
     for n in range(1, 4):
         write_state(tmp_path, b"body %d" % n, n, -n)
-    assert load_state(tmp_path) == State(b"body 3", 3, -3)
+    assert load_state(tmp_path) == RetainedState(b"body 3", 3, -3)
     (tmp_path / "state.bin").unlink()
-    assert load_state(tmp_path) == State(b"body 2", 2, -2)
+    assert load_state(tmp_path) == RetainedState(b"body 2", 2, -2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["state.bin.old"]
 
 
@@ -28,7 +28,7 @@ def test_a_damaged_state_gives_way_to_the_older_one(tmp_path: Path, at: int) -> 
     content = bytearray((tmp_path / "state.bin").read_bytes())
     content[at] ^= 1
     (tmp_path / "state.bin").write_bytes(content)
-    assert load_state(tmp_path) == State(b"old", 1, 1)
+    assert load_state(tmp_path) == RetainedState(b"old", 1, 1)
 
 
 def test_two_damaged_states_are_a_loss_and_no_first_start(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_damaged_state_does_not_push_out_the_good_older_one(tmp_path: Path, mo
     monkeypatch.setattr(os, "rename", power_cut)
     with pytest.raises(OSError, match="power cut"):
         write_state(tmp_path, b"newer", 3, 3)
-    assert load_state(tmp_path) == State(b"old", 1, 1)
+    assert load_state(tmp_path) == RetainedState(b"old", 1, 1)
 
 
 @pytest.mark.parametrize("step", range(1, 6))
@@ -81,7 +81,7 @@ def test_a_death_at_any_step_of_a_write_leaves_the_present_state_or_the_new_one(
     assert found.number == (3 if step == 5 else 2)
     monkeypatch.undo()
     write_state(tmp_path, b"4", 4, 4)
-    assert load_state(tmp_path) == State(b"4", 4, 4)
+    assert load_state(tmp_path) == RetainedState(b"4", 4, 4)
 
 
 def test_a_state_handed_over_waits_until_the_log_is_durable_up_to_its_number(tmp_path: Path) -> None:
@@ -94,13 +94,13 @@ def test_a_state_handed_over_waits_until_the_log_is_durable_up_to_its_number(tmp
     assert not pending.write(6)
     assert load_state(data) is None
     assert pending.write(7)
-    assert load_state(data) == State(b"latches", 7, 70)
+    assert load_state(data) == RetainedState(b"latches", 7, 70)
     assert not pending.write(8)  # once is enough
     hand_over_state(run, b"two", 8, 80)
     hand_over_state(run, b"three", 9, 90)
     assert not pending.write(8)
     assert pending.write(9)
-    assert load_state(data) == State(b"three", 9, 90)
+    assert load_state(data) == RetainedState(b"three", 9, 90)
 
 
 def test_a_state_that_the_core_wrote_wrongly_never_reaches_the_disk(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from adapters.simulator.description import PlantDescription, RackDescription
 from adapters.simulator.faults import Fault
-from adapters.simulator.layout import COMMAND, Desired, Message, check_sums, frame_id
+from adapters.simulator.layout import COMMAND, Message, RequestWord, check_sums, frame_id
 from adapters.simulator.plant import RackStatus, SimulatedPlant
 from information_model.topology import RackShape
 
@@ -23,7 +23,7 @@ class Operator:
 
     def __init__(self, plant: SimulatedPlant) -> None:
         self.plant = plant
-        self.desired = Desired.CLOSE
+        self.desired = RequestWord.CLOSE
         self.limit_a = 100.0
         self.reset = 0
         self.alive = 0

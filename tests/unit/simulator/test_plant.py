@@ -8,7 +8,7 @@ from adapters.can.pipeline import FramePipeline
 from adapters.simulator.cell import OcvTable
 from adapters.simulator.database import write_database
 from adapters.simulator.description import PlantDescription
-from adapters.simulator.layout import Desired
+from adapters.simulator.layout import RequestWord
 from adapters.simulator.plant import SimulatedPlant
 from adapters.simulator.rack import Command
 from information_model.device_map import load_device_map
@@ -158,7 +158,7 @@ def test_racks_close_in_the_same_time_whatever_the_step(operator, dt_s: float) -
     while state != OperatingState.CLOSED and plant.time_s < 5:
         someone.alive += 1
         for rack in plant.description.racks:
-            plant.command(rack.bus, rack.node, Command(Desired.CLOSE, 50.0, 50.0, 0, someone.alive))
+            plant.command(rack.bus, rack.node, Command(RequestWord.CLOSE, 50.0, 50.0, 0, someone.alive))
         plant.step(dt_s)
         state = min(rack.state for rack in plant.status())
     assert plant.time_s < 3.0
@@ -213,6 +213,6 @@ def test_random_frames_change_nothing(operator) -> None:
         ids = rng.integers(0, 1 << 32, count, np.uint32)
         ids[::2] = (ids[::2] & 0xFF) | 0x98F01000
         someone.plant.receive("array1", ids, rng.integers(0, 256, (count, 8), np.uint8))
-        someone.desired = Desired.CLOSE
+        someone.desired = RequestWord.CLOSE
         someone.run(0.1)
     assert someone.plant.status()[0].state == 3

@@ -3,7 +3,7 @@
 import pytest
 
 from adapters.simulator.faults import Fault
-from adapters.simulator.layout import Desired, Supervision
+from adapters.simulator.layout import RequestWord, Supervision
 from adapters.simulator.rack import FASTEST_S, SLOWEST_S, Contactor
 from information_model.enumerations import ConnectionFailure, DoublePoint, OperatingState
 
@@ -57,7 +57,7 @@ def test_a_command_that_is_not_right_closes_nothing(operator, disturbance: str) 
     someone = operator()
     someone.wrong_crc = disturbance == "wrong_crc"
     someone.alive_step = 0 if disturbance == "frozen_alive" else 1
-    someone.desired = 3 if disturbance == "reserved_word" else Desired.CLOSE
+    someone.desired = 3 if disturbance == "reserved_word" else RequestWord.CLOSE
     someone.silent = disturbance == "silence"
     rack = someone.closed()[0]
     assert rack.positions == (OPEN, OPEN, OPEN)
@@ -113,7 +113,7 @@ def test_racks_that_are_closed_at_the_start_open_when_nobody_commands_them(opera
 def test_desired_none_keeps_the_state_and_the_lease(operator) -> None:
     someone = operator()
     someone.closed()
-    someone.desired = Desired.NONE
+    someone.desired = RequestWord.NONE
     rack = someone.run(10.0)[0]
     assert rack.state == OperatingState.CLOSED
     assert rack.supervision == Supervision.COMMANDED
@@ -122,7 +122,7 @@ def test_desired_none_keeps_the_state_and_the_lease(operator) -> None:
 def test_a_welded_contactor_stays_closed_and_is_reported(operator) -> None:
     someone = operator(1, Fault(rack=RACK, kind="weld", at_s=5.0))
     someone.run(6.0)
-    someone.desired = Desired.OPEN
+    someone.desired = RequestWord.OPEN
     rack = someone.run(3.0)[0]
     assert rack.positions == (CLOSED, OPEN, OPEN)
     assert rack.state == OperatingState.FAULT
@@ -133,7 +133,7 @@ def test_a_welded_contactor_stays_closed_and_is_reported(operator) -> None:
 def test_a_reset_clears_a_failure_only_when_everything_is_open(operator) -> None:
     someone = operator(1, Fault(rack=RACK, kind="weld", for_s=8.0))
     someone.run(3.0)
-    someone.desired = Desired.OPEN
+    someone.desired = RequestWord.OPEN
     someone.run(3.0)
     someone.reset = 1
     assert someone.run(0.5)[0].state == OperatingState.FAULT

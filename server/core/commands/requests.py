@@ -6,22 +6,22 @@ waits for all of it. Refused commands are recorded and numbered too. Settings ar
 
 from collections.abc import Callable
 
-from information_model.commands import BY_NAME, Command
+from information_model.commands import BY_NAME, OPENING, TABLE, Command, Effect
 from information_model.enumerations import Authority, RefusalReason
 from information_model.points.row import Level
 from information_model.roles import Role
 from information_model.topology import Element
 from server.config.site import Site
-from server.core.arbiter import Arbiter, Verdict, known_roles
-from server.core.authority import Authorities
 from server.core.board import Board
-from server.core.command_points import CommandPoints
-from server.core.control.racks import Racks
-from server.core.journal import Journal
-from server.core.notes import TEXT, Notes
+from server.core.commands.arbiter import Arbiter, Verdict, known_roles
+from server.core.commands.authority import Authorities
+from server.core.commands.command_points import CommandPoints
+from server.core.commands.notes import TEXT, Notes
+from server.core.commands.running import Ending, Runner, Running
+from server.core.control.control import Control
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.core.protection.alarms import ALL, Alarms
-from server.core.running import Ending, Runner, Running
 from server.runtime.link import Answer, Request
 from server.runtime.records import AckRecord, CommandRecord, OutcomeRecord, RecordKind
 
@@ -35,17 +35,14 @@ class Desk:
         self,
         site: Site,
         board: Board,
-        journal: Journal,
+        pen: EventPen,
         alarms: Alarms,
-        racks: Racks,
-        authorities: Authorities,
-        arbiter: Arbiter,
-        runner: Runner,
+        control: Control,
     ) -> None:
-        self._site, self._journal = site, journal
-        self._alarms, self._racks, self.authorities = alarms, racks, authorities
-        self._arbiter, self._runner = arbiter, runner
-        notes = Notes(journal)
+        self._site, self._pen, self._alarms, self._racks = site, pen, alarms, control.racks
+        self.authorities = Authorities(site.topology)
+        self._runner = Runner(site, board, control.racks, control.feedback, control.permissives, self.finish)
+        notes = Notes(pen)
         self._kinds: dict[str, Callable[[Request, Now], tuple[Answer, bool]]] = {
             "command": self._command,
             "acknowledge": self._acknowledge,
@@ -54,22 +51,31 @@ class Desk:
             "health": notes.health,
             "setting": self._setting,
         }
-        self._immediate: dict[str, Callable[[Element, dict[str, object], Now], str]] = {
-            "Enable": self._enable,
-            "AcknowledgeAll": self._acknowledge_all,
-            "ResetAlarms": self._reset,
-            "SetAuthority": self._set_authority,
+        self._immediate: dict[Effect, Callable[[Element, dict[str, object], Now], str]] = {
+            Effect.ENABLE: self._enable,
+            Effect.ACKNOWLEDGE: self._acknowledge_all,
+            Effect.RESET: self._reset,
+            Effect.SET_AUTHORITY: self._set_authority,
         }
+        self._check_handlers()
+        handled = (*self._immediate, *self._runner.ways)
+        self._arbiter = Arbiter(site.topology, board, self.authorities, self._runner, handled)
         self._points = CommandPoints(site, board)
-        self._now: Now | None = None
         self.on_acknowledge: Callable[[str, str], None] = lambda element, condition: None
         """Told of each acknowledgement: (element, condition or ALL)."""
         self.accepted = 0
         self.refused = 0
 
+    def _check_handlers(self) -> None:
+        """Every effect is carried out by exactly one handler, or the core does not start."""
+        twice = self._immediate.keys() & self._runner.ways.keys()
+        wanted = {*Effect, *(command.effect for command in TABLE)}
+        without = [effect for effect in wanted if effect not in self._immediate and effect not in self._runner.ways]
+        if twice or without:
+            raise ValueError(f"effects of commands without a handler: {without}; with two handlers: {list(twice)}")
+
     def handle(self, request: Request, now: Now) -> tuple[Answer, bool]:
         """Answer, and whether it waits until the log is on disk."""
-        self._now = now
         return self._kinds[request.kind](request, now)
 
     # commands
@@ -94,7 +100,7 @@ class Desk:
         return answer, verdict.command.waits_for_disk
 
     def _record(self, request: Request, verdict: Verdict, now: Now) -> int:
-        sequence = self._journal.next + 1
+        sequence = self._pen.next + 1
         command = CommandRecord(
             id=request.id,
             sequence=sequence,
@@ -118,36 +124,31 @@ class Desk:
             permissives=verdict.permissives,
             message=verdict.message[:TEXT],
         )
-        self._journal.append(RecordKind.COMMAND, command, now)
-        return self._journal.append(RecordKind.OUTCOME, outcome, now)
+        self._pen.append(RecordKind.COMMAND, command, now)
+        return self._pen.append(RecordKind.OUTCOME, outcome, now)
 
     def _begin(self, request: Request, command: Command, element: Element, sequence: int, now: Now) -> str:
         """Carry an accepted command out, or begin to; what the answer says."""
         racks = [rack.ordinal for rack in self._site.topology.racks_below(element)]
         running = Running(request.id, sequence, command, element, racks, now.mono_ns)
         if request.test:
-            self.finish(running, Ending.DONE, "test: nothing was done")
+            self.finish(running, Ending.DONE, "test: nothing was done", now)
             return "test: nothing is done"
-        for other in self._runner.overlapping(element):
-            if command.name not in self._immediate:
-                self._runner.supersede(other, command.name, racks)
-        if command.name in self._immediate:
-            message = self._immediate[command.name](element, request.arguments, now)
-            if command.name == "AcknowledgeAll":
+        immediate = self._immediate.get(command.effect)
+        if immediate is not None:
+            message = immediate(element, request.arguments, now)
+            if command.effect is Effect.ACKNOWLEDGE:
                 self._record_acknowledgement(request, element.name, ALL, ALL, now)
-            self.finish(running, Ending.DONE, message)
+            self.finish(running, Ending.DONE, message, now)
             return message
-        if command.name == "Disable":
-            self._racks.enabled[racks] = False
+        for other in self._runner.overlapping(element):
+            self._runner.supersede(other, command.name, racks, now)
         running.until_ns = now.mono_ns + int(command.timeout_s[element.level] * 1e9)
         self._runner.start(running)
         return ""
 
-    def finish(self, running: Running, ending: Ending, message: str) -> None:
-        """A command has ended."""
-        now = self._now
-        if now is None:
-            return
+    def finish(self, running: Running, ending: Ending, message: str, now: Now) -> None:
+        """A command has ended: its outcome goes to the log and to the points."""
         outcome = OutcomeRecord(
             id=running.id,
             sequence=running.sequence,
@@ -156,7 +157,7 @@ class Desk:
             outcome="done" if ending is Ending.DONE else "failed",
             message=message[:TEXT],
         )
-        self._journal.append(RecordKind.OUTCOME, outcome, now)
+        self._pen.append(RecordKind.OUTCOME, outcome, now)
         self._points.end(running.element, running.sequence, ending)
 
     def _enable(self, element: Element, arguments: dict[str, object], now: Now) -> str:
@@ -193,15 +194,15 @@ class Desk:
 
     def replay(self, command: CommandRecord, now: Now) -> None:
         """Do again what an accepted command did at once; what takes time is not begun again."""
-        element = self._site.topology.by_name.get(command.target)
-        if element is None or command.test or element.level is Level.MODULE:
+        element, known = self._site.topology.by_name.get(command.target), BY_NAME.get(command.command)
+        if element is None or known is None or command.test or element.level is Level.MODULE:
             return
-        if command.command == "ResetAlarms":
+        if known.effect is Effect.RESET:
             # What lay below the target has records of its own; without them it stays latched, which is safe.
             self._alarms.reset([element.name], now, again=True)
-        elif command.command in self._immediate:
-            self._immediate[command.command](element, command.arguments, now)
-        elif command.command == "Disable":
+        elif known.effect in self._immediate:
+            self._immediate[known.effect](element, command.arguments, now)
+        elif known.effect is Effect.OPEN_AND_DISABLE:
             self._racks.enabled[element.ordinal] = False
 
     def abandon(self, command: CommandRecord, now: Now) -> None:
@@ -210,11 +211,11 @@ class Desk:
         if element is None or known is None or element.level is Level.MODULE:
             return
         racks = [rack.ordinal for rack in self._site.topology.racks_below(element)]
-        if command.command != "Connect":
+        if known.effect in OPENING:
             self._racks.opening_before[racks] = True
-        self._now = now
         self._points.note(element, command.sequence, RefusalReason.NONE)
-        self.finish(Running(command.id, command.sequence, known, element, racks, 0), Ending.UNCONFIRMED, RESTARTED)
+        running = Running(command.id, command.sequence, known, element, racks, 0)
+        self.finish(running, Ending.UNCONFIRMED, RESTARTED, now)
 
     def under_way(self) -> list[CommandRecord]:
         """Commands that have not ended, as a restart needs to know them."""
@@ -244,7 +245,7 @@ class Desk:
     def _record_acknowledgement(self, request: Request, element: str, alarm: str, condition: str, now: Now) -> int:
         comment = str(request.arguments.get("Comment", ""))[:TEXT]
         record = AckRecord(element, alarm, condition, request.user[:TEXT], comment, request.face[:TEXT])
-        return self._journal.append(RecordKind.ACKNOWLEDGE, record, now)
+        return self._pen.append(RecordKind.ACKNOWLEDGE, record, now)
 
     def _tell_acknowledged(self, element: str, condition: str) -> None:
         if condition in (ALL, "CommandFailed"):
@@ -256,9 +257,9 @@ class Desk:
         text = "settings cannot be changed at run time in this version; change the site file"
         return Answer(request.id, "refused", RefusalReason.NOT_SUPPORTED.name, text), False
 
-    def look(self, now: Now) -> None:
-        """The time at which commands end that end in this cycle."""
-        self._now = now
+    def carry_out(self, now: Now) -> None:
+        """Take the next step of every command under way; before the racks move."""
+        self._runner.step(now)
 
     def step(self, now: Now) -> None:
         """Write the group Control of all elements."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import NamedTuple
 
 import numpy as np
 
-from information_model.commands import Command
+from information_model.commands import Command, Effect
 from information_model.enumerations import OperatingState
 from information_model.points.row import Level
 from information_model.topology import Element
@@ -42,8 +43,15 @@ class Ending(Enum):
     SUPERSEDED = "superseded"
 
 
-Finish = Callable[[Running, Ending, str], None]
-"""(command, how it ended, message)"""
+Finish = Callable[[Running, Ending, str, Now], None]
+"""(command, how it ended, message, when)"""
+
+
+class Way(NamedTuple):
+    """How an effect is carried out: once when it is accepted, then in every cycle until it ends."""
+
+    begin: Callable[[Running], None]
+    step: Callable[[Running, Now], None]
 
 
 class Runner:
@@ -56,6 +64,13 @@ class Runner:
         self._rack_array = site.topology.rack_array
         self._names = [element.name for element in site.topology.of_level(Level.RACK)]
         self._finish = finish
+        self.ways = {
+            Effect.CONNECT: Way(self._leave, self._connect),
+            Effect.OPEN: Way(self._give_up, self._open),
+            Effect.OPEN_AT_ONCE: Way(self._hurry, self._open_at_once),
+            Effect.OPEN_AND_DISABLE: Way(self._disable, self._open),
+        }
+        """The effects that take time; one that does not stand here is not carried out at all."""
         self.running: list[Running] = []
 
     def overlapping(self, element: Element) -> list[Running]:
@@ -63,46 +78,57 @@ class Runner:
         return [r for r in self.running if _related(r.element.name, element.name)]
 
     def start(self, running: Running) -> None:
-        """Take a command over; an opening one acts at once."""
+        """Take a command over; an opening one acts at once. KeyError where nothing carries its effect out."""
+        self.ways[running.command.effect].begin(running)
         self.running.append(running)
-        if running.command.name != "Connect":
-            self._racks.wanted[running.racks] = False
-        if running.command.name == "EmergencyDisconnect":
-            self._racks.emergency[running.racks] = True
 
     def step(self, now: Now) -> None:
         """Look at the feedback of every command under way, and take the next step of those that have several."""
         for running in list(self.running):
-            if running.command.name == "Connect":
-                self._connect(running, now)
-            else:
-                self._open(running, now)
+            self.ways[running.command.effect].step(running, now)
 
-    def _end(self, running: Running, message: str, ending: Ending) -> None:
+    def _end(self, running: Running, message: str, ending: Ending, now: Now) -> None:
         self.running.remove(running)
-        self._finish(running, ending, message)
+        self._finish(running, ending, message, now)
 
-    def supersede(self, running: Running, by: str, racks: Sequence[int]) -> None:
+    def supersede(self, running: Running, by: str, racks: Sequence[int], now: Now) -> None:
         """A stronger command takes racks away from it; it ends when it has none left."""
         running.racks = [rack for rack in running.racks if rack not in racks]
         running.asked -= set(racks)
         if not running.racks:
-            self._end(running, f"superseded by {by}", Ending.SUPERSEDED)
+            self._end(running, f"superseded by {by}", Ending.SUPERSEDED, now)
+
+    def _leave(self, running: Running) -> None:
+        """Racks are asked one by one, cycle by cycle."""
+
+    def _give_up(self, running: Running) -> None:
+        self._racks.wanted[running.racks] = False
+
+    def _hurry(self, running: Running) -> None:
+        self._give_up(running)
+        self._racks.emergency[running.racks] = True
+
+    def _disable(self, running: Running) -> None:
+        self._racks.enabled[running.racks] = False
+        self._give_up(running)
+
+    def _open_at_once(self, running: Running, now: Now) -> None:
+        mine = np.array(running.racks)
+        self._racks.emergency[mine] |= self._racks.state[mine] == S.OPENING
+        self._open(running, now)
 
     def _open(self, running: Running, now: Now) -> None:
         racks, feedback = self._racks, self._feedback
         mine = np.array(running.racks)
-        if running.command.name == "EmergencyDisconnect":
-            racks.emergency[mine] |= racks.state[mine] == S.OPENING
         left = mine[~feedback.opened[mine]]
         if not len(left):
-            self._end(running, "", Ending.DONE)
+            self._end(running, "", Ending.DONE, now)
             return
         stayed = left[racks.wanted[left]]
         if len(stayed) == len(left):
-            self._end(running, f"the current does not fall: {self._list(stayed.tolist())}", Ending.UNCONFIRMED)
+            self._end(running, f"the current does not fall: {self._list(stayed.tolist())}", Ending.UNCONFIRMED, now)
         elif now.mono_ns >= running.until_ns:
-            self._end(running, f"not confirmed open: {self._list(left.tolist())}", Ending.UNCONFIRMED)
+            self._end(running, f"not confirmed open: {self._list(left.tolist())}", Ending.UNCONFIRMED, now)
 
     def _connect(self, running: Running, now: Now) -> None:
         racks = self._racks
@@ -115,7 +141,7 @@ class Runner:
             busy = [self._next(running, array) for array in np.unique(self._rack_array[running.racks]).tolist()]
             if any(busy):
                 return
-        self._end_connect(running, late=late)
+        self._end_connect(running, now, late=late)
 
     def _next(self, running: Running, array: int) -> bool:
         """Ask the next rack of an array when none is on its way; False where nothing is left to do."""
@@ -148,7 +174,7 @@ class Runner:
         distance = np.nan_to_num(np.abs(voltage[waiting] - target), nan=np.inf)
         return waiting[int(distance.argmin())]
 
-    def _end_connect(self, running: Running, *, late: bool) -> None:
+    def _end_connect(self, running: Running, now: Now, *, late: bool) -> None:
         racks = self._racks
         closed = [rack for rack in running.racks if racks.state[rack] == S.CLOSED]
         for rack in running.racks:
@@ -156,13 +182,12 @@ class Runner:
                 running.failed[rack] = "not in time" if late and rack in running.asked else "not permitted"
                 racks.wanted[rack] = False
         missing = ", ".join(f"{self._names[rack]} ({why})" for rack, why in sorted(running.failed.items()))
+        ending = Ending.DONE if closed else Ending.UNCONFIRMED
         if len(running.racks) == 1:
-            self._end(running, missing, Ending.DONE if closed else Ending.UNCONFIRMED)
+            self._end(running, missing, ending, now)
             return
         text = f"{len(closed)} of {len(running.racks)} racks connected"
-        self._end(
-            running, f"{text}; left out: {missing}" if missing else text, Ending.DONE if closed else Ending.UNCONFIRMED
-        )
+        self._end(running, f"{text}; left out: {missing}" if missing else text, ending, now)
 
     def _list(self, racks: Sequence[int]) -> str:
         return ", ".join(self._names[rack] for rack in racks)

@@ -8,12 +8,13 @@ from estimators.charge import ChargeCounter
 from estimators.energy import Throughput
 from estimators.extremes import Recorded
 from estimators.segments import Extremes
+from information_model.cell_address import within_group
 from information_model.points.row import Level
 from server.config.site import Site
-from server.core.estimate_output import Output
+from server.core.estimation.output import Output
+from server.core.extreme_cells import MATRICES
 
 Floats = NDArray[np.float64]
-RACK_FACTOR, MODULE_FACTOR = 1_000_000, 1_000
 
 
 class GroupEstimates:
@@ -44,7 +45,8 @@ class GroupEstimates:
             self._included(out, level, groups, included)
             for name, extremes in found.items():
                 self._extremes(out, level, groups, name, extremes)
-                self._record(out, level, groups, name, recorded[name])
+                if level is Level.ARRAY:
+                    self._record(out, level, groups, name, recorded[name])
             if "CellVoltages" in found:
                 self._charge(out, level, groups, charge)
             self._counters(out, level, groups, throughput)
@@ -63,8 +65,8 @@ class GroupEstimates:
         out.write(level, "Measurements.DcActivePower", groups.total(current * voltage), power_time)
         # The bus is measured by every rack that hangs on it; without such a measurement the racks stand for it.
         ones = np.ones(len(voltage))
-        measured = groups.mean(bus, ones).value
-        standing = groups.mean(voltage, ones).value
+        measured = groups.mean(bus, ones)
+        standing = groups.mean(voltage, ones)
         out.write(level, "Measurements.DcVoltage", np.where(np.isnan(measured), standing, measured), voltage_time)
         if level is not Level.ARRAY:
             return
@@ -84,22 +86,23 @@ class GroupEstimates:
         out.write(level, "Estimation.IncludedEnergyShare", share, now)
 
     def _extremes(self, out: Output, level: Level, groups: Groups, name: str, racks: Extremes) -> None:
-        prefix, suffix = ("CellVoltage", "Voltage") if name == "CellVoltages" else ("CellTemperature", "Temperature")
+        prefix, suffix = MATRICES[name]
         high, low = groups.spread(racks.high), groups.spread(racks.low)
         time = self._time(out, groups, f"Measurements.{prefix}Max", ~np.isnan(racks.high))
         out.write(level, f"Measurements.{prefix}Max", high.high, time)
         out.write(level, f"Measurements.{prefix}Min", low.low, time)
-        mean = groups.mean(racks.mean, racks.known.astype(float)).value
-        out.write(level, f"Measurements.{prefix}Avg", mean, time)
-        out.write(level, f"Measurements.{prefix}Spread", high.high - low.low, time)
+        if level is Level.ARRAY:
+            mean = groups.mean(racks.mean, racks.known.astype(float))
+            out.write(level, f"Measurements.{prefix}Avg", mean, time)
+            out.write(level, f"Measurements.{prefix}Spread", high.high - low.low, time)
         for label, at in (("Highest", high.high_at), ("Lowest", low.low_at)):
             path = f"ExtremeCells.{label}{suffix}"
             local = out.read(path).value[np.maximum(at, 0)]
-            address = self._numbers[np.maximum(at, 0)] * RACK_FACTOR + np.nan_to_num(local)
+            address = within_group(self._numbers[np.maximum(at, 0)], local)
             out.write(level, path, address, time, missing=(at < 0) | np.isnan(local))
 
     def _record(self, out: Output, level: Level, groups: Groups, name: str, recorded: Recorded) -> None:
-        suffix = "Voltage" if name == "CellVoltages" else "Temperature"
+        suffix = MATRICES[name].suffix
         now = out.now.utc_ns
         out.write(level, f"ExtremeCells.Recorded{suffix}Max", groups.racks.highest(recorded.high), now)
         out.write(level, f"ExtremeCells.Recorded{suffix}Min", groups.racks.lowest(recorded.low), now)
@@ -107,14 +110,14 @@ class GroupEstimates:
     def _charge(self, out: Output, level: Level, groups: Groups, charge: ChargeCounter) -> None:
         soc, sigma, energy = charge.soc, charge.sigma, self._energy_wh
         time = self._time(out, groups, "Measurements.StateOfCharge", ~np.isnan(soc))
-        mean, high, low = groups.mean(soc, energy).value, groups.racks.highest(soc), groups.racks.lowest(soc)
+        mean, high, low = groups.mean(soc, energy), groups.racks.highest(soc), groups.racks.lowest(soc)
         stored = groups.total(soc / 100 * energy)
         for name, value in (
             ("StateOfCharge", mean),
             ("StateOfChargeMax", high),
             ("StateOfChargeMin", low),
             ("StateOfChargeSpread", high - low),
-            ("StateOfChargeSigma", groups.mean(sigma, energy).value),
+            ("StateOfChargeSigma", groups.mean(sigma, energy)),
             ("StoredEnergy", stored),
             ("DischargeableEnergy", stored),
             ("ChargeableEnergy", groups.total((1 - soc / 100) * energy)),

@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.enumerations import CommandOutcome, RefusalReason
-from information_model.points.row import Level
+from information_model.points.row import PLANT, Level
 from information_model.topology import Element
 from server.config.site import Site
-from server.core.authority import PLANT, Authorities
 from server.core.board import Board
-from server.core.running import Ending, Running
+from server.core.commands.authority import Authorities
+from server.core.commands.running import Ending, Running
 
 
 class CommandPoints:

@@ -1,14 +1,14 @@
-"""How estimates get into the working image: only points that the site has, with the quality that their inputs allow."""
+"""What the estimators read and write in one cycle: only points that the site has, with the quality of their inputs."""
 
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model import quality
 from information_model.points.row import Level
+from server.core.board import Board
 from server.core.now import Now
-from server.core.working import Array, Working
+from server.core.working import Array
 
 
 class Read(NamedTuple):
@@ -21,9 +21,9 @@ class Read(NamedTuple):
 class Output:
     """Access of the estimators to the working image in one cycle."""
 
-    def __init__(self, working: Working, now: Now) -> None:
-        self.working, self.now = working, now
-        self._racks = working.catalogue.topology.count(Level.RACK)
+    def __init__(self, board: Board, now: Now) -> None:
+        self._board, self.working, self.now = board, board.working, now
+        self._racks = self.working.catalogue.topology.count(Level.RACK)
 
     def has(self, path: str) -> bool:
         """True where racks have the point."""
@@ -48,15 +48,4 @@ class Output:
         self, level: Level, path: str, value: Array, time: Array | int, missing: NDArray[np.bool_] | None = None
     ) -> None:
         """Write an estimate of any level."""
-        if not self.working.has(level, path):
-            return
-        point = self.working.scalars(level, path)
-        lost = np.isnan(value) if missing is None else missing
-        if not lost.any():
-            point.value[:], point.time[:], point.status[:] = value, time, quality.GOOD
-            return
-        point.value[:] = np.where(lost, np.nan, value)
-        # What cannot be estimated keeps the time of the last estimate: nothing was measured at this moment.
-        point.time[:] = np.where(lost, point.time, time)
-        never = lost & (point.status == quality.WAITING)
-        point.status[:] = np.where(never, quality.WAITING, np.where(lost, quality.BAD_STALE, quality.GOOD))
+        self._board.estimate(level, path, value, time, missing)

@@ -1,7 +1,8 @@
 """The core's pen: every record goes through here, with the time of the cycle, and nothing waits for a disk.
 
 Records are numbered by the event log; a number is what a client is told as the sequence of its command. While the log
-cannot be made durable the journal is not *writable*: commands away from safety are then refused.
+cannot be made durable it is not *writable*: commands away from safety are then refused. (The *journal* is the table that
+the archive process makes of the log.)
 """
 
 import collections
@@ -16,12 +17,12 @@ from server.runtime.records import Payload, RecordKind, RecordTooLargeError, enc
 log = logging.getLogger("gridbms.core")
 
 LATE_NS = 2_000_000_000
-"""An event that is not durable after this time makes the journal unwritable."""
+"""An event that is not durable after this time makes the log unwritable."""
 WAITING_KEPT = 4096
 
 
 class EventLog(Protocol):
-    """What the journal needs of the event log."""
+    """What the pen needs of the event log."""
 
     next: int
 
@@ -49,7 +50,7 @@ class EventLog(Protocol):
         """Tell the mirror that there is something to copy."""
 
 
-class Journal:
+class EventPen:
     """Appends records and knows how long they take to become durable.
 
     `mirror_well` tells whether the process that makes records durable works (its heart beats, its disk takes bytes);
@@ -64,7 +65,6 @@ class Journal:
         self.writable = True
         self.delay_s = 0.0
         self.lost = 0
-        self.appended = 0
 
     @property
     def next(self) -> int:
@@ -96,7 +96,6 @@ class Journal:
                 self.room = False
                 self.writable = False
             return 0
-        self.appended += 1
         self._waiting.append((number, now.mono_ns))
         return number
 
@@ -105,7 +104,7 @@ class Journal:
         self._events.wake_mirror()
 
     def step(self, now: Now) -> None:
-        """Once per cycle: measure how long records wait, and decide whether the journal counts as writable."""
+        """Once per cycle: measure how long records wait, and decide whether the log counts as writable."""
         durable = self._events.durable
         while self._waiting and self._waiting[0][0] <= durable:
             # It became so at some moment since the last cycle, which must not count as its delay.

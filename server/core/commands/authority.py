@@ -7,16 +7,11 @@ never refused to the people on site, and an emergency disconnection to nobody wh
 import numpy as np
 from numpy.typing import NDArray
 
-from information_model.commands import Command
+from information_model.commands import OPENING, Command, Effect
 from information_model.enumerations import Authority
-from information_model.points.row import Level
+from information_model.points.row import PLANT, Level
 from information_model.roles import Origin, Role
 from information_model.topology import Element, Topology
-
-PLANT = (Level.SYSTEM, Level.ARRAY, Level.RACK)
-OPENING = ("EmergencyDisconnect", "Disconnect", "Disable")
-"""Commands towards safety, the strongest first."""
-
 
 _BY_RANK = np.array([Authority.REMOTE, Authority.MAINTENANCE, Authority.LOCAL], np.int64)
 _RANK = np.array([0, 2, 0, 1])
@@ -52,13 +47,13 @@ class Authorities:
 
     def refusal(self, command: Command, element: Element, origin: Origin, roles: set[Role], argument: int) -> str:
         """Why a command is not for this origin now, or an empty text."""
-        if command.name == "EmergencyDisconnect":
+        if command.effect is Effect.OPEN_AT_ONCE:
             return ""
         authority = self.in_force(element)
         local = origin is Origin.LOCAL
-        if command.name == "SetAuthority":
+        if command.effect is Effect.SET_AUTHORITY:
             return self._set_refusal(authority, argument, local=local)
-        if local and command.name in OPENING:
+        if local and command.effect in OPENING:
             return ""
         if authority not in command.authorities:
             return f"{command.name} is not allowed while the authority is {authority.name.lower()}"

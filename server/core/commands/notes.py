@@ -2,8 +2,8 @@
 
 from information_model.enumerations import RefusalReason
 from information_model.roles import Role
-from server.core.arbiter import known_roles
-from server.core.journal import Journal
+from server.core.commands.arbiter import known_roles
+from server.core.event_pen import EventPen
 from server.core.now import Now
 from server.runtime.link import Answer, Request
 from server.runtime.records import AuditRecord, HealthRecord, NoteRecord, RecordKind
@@ -15,8 +15,8 @@ TEXT = 1000
 class Notes:
     """One method per kind of request: the answer, and whether it waits for the disk."""
 
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
+    def __init__(self, pen: EventPen) -> None:
+        self._pen = pen
 
     def audit(self, request: Request, now: Now) -> tuple[Answer, bool]:
         """A matter of security that a face tells of: `event`, `ok` and `detail` are arguments."""
@@ -47,7 +47,7 @@ class Notes:
     def _write(
         self, request: Request, kind: RecordKind, record: AuditRecord | NoteRecord | HealthRecord, now: Now
     ) -> tuple[Answer, bool]:
-        number = self._journal.append(kind, record, now)
+        number = self._pen.append(kind, record, now)
         if not number:
             return Answer(request.id, "error", "JournalUnavailable", "the event log has no room"), False
         return Answer(request.id, "accepted", sequence=number), True

@@ -7,17 +7,18 @@ executed here.
 
 import collections
 import math
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from information_model.commands import BY_NAME, Argument, Command
+from information_model.commands import BY_NAME, MOVING, OPENING, Argument, Command, Effect
 from information_model.enumerations import RefusalReason
 from information_model.roles import Origin, Role
 from information_model.topology import Element, Topology
-from server.core.authority import OPENING, Authorities
 from server.core.board import Board
+from server.core.commands.authority import Authorities
+from server.core.commands.running import Runner
 from server.core.now import Now
-from server.core.running import Runner
 from server.runtime.link import Request
 
 REPETITION_NS = 1_000_000_000
@@ -36,11 +37,18 @@ class Verdict:
 
 
 class Arbiter:
-    """Judges commands."""
+    """Judges commands. `handled`: the effects that somebody carries out; any other is refused."""
 
-    def __init__(self, topology: Topology, board: Board, authorities: Authorities, runner: Runner) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        board: Board,
+        authorities: Authorities,
+        runner: Runner,
+        handled: Collection[Effect],
+    ) -> None:
         self._topology, self._board = topology, board
-        self._authorities, self._runner = authorities, runner
+        self._authorities, self._runner, self._handled = authorities, runner, handled
         self._recent: collections.deque[tuple[int, str]] = collections.deque(maxlen=REMEMBERED)
 
     def judge(self, request: Request, now: Now) -> Verdict:
@@ -49,6 +57,8 @@ class Arbiter:
         no = _Refusal(command, element)
         if command is None:
             return no(RefusalReason.NOT_SUPPORTED, f"{request.command!r} is not a command")
+        if command.effect not in self._handled:
+            return no(RefusalReason.NOT_SUPPORTED, f"{command.name} has an effect that nothing here carries out")
         if element is None:
             return no(RefusalReason.NOT_SUPPORTED, f"{request.target!r} is not an element of this site")
         if element.level not in command.levels:
@@ -71,10 +81,10 @@ class Arbiter:
             return no(RefusalReason.AUTHORITY, authority)
         key = f"{request.user}|{request.face}|{request.target}|{request.command}|{sorted(request.arguments.items())}"
         repeated = any(known == key and now.mono_ns - at < REPETITION_NS for at, known in self._recent)
-        if repeated and command.name not in OPENING:
+        if repeated and command.effect not in OPENING:
             return no(RefusalReason.DUPLICATE, "the same command was given a moment ago")
         under_way = [r for r in self._runner.overlapping(element) if not overtakes(command, r.command)]
-        if under_way and command.name in _MOVING:
+        if under_way and command.effect in MOVING:
             first = under_way[0]
             return no(RefusalReason.BUSY, f"{first.command.name} of {first.element.name} is under way")
         false = self.false_permissives(command, element)
@@ -94,9 +104,6 @@ class Arbiter:
         return found
 
 
-_MOVING = ("Connect", *OPENING)
-
-
 class _Refusal:
     def __init__(self, command: Command | None, element: Element | None) -> None:
         self._command, self._element = command, element
@@ -107,11 +114,11 @@ class _Refusal:
 
 def overtakes(new: Command, old: Command) -> bool:
     """True where a command towards safety is stronger than the one under way."""
-    if new.name not in OPENING:
+    if new.effect not in OPENING:
         return False
-    if new.name == OPENING[0] or old.name not in OPENING:
+    if new.effect is OPENING[0] or old.effect not in OPENING:
         return True
-    return OPENING.index(new.name) < OPENING.index(old.name)
+    return OPENING.index(new.effect) < OPENING.index(old.effect)
 
 
 def known_roles(names: list[str]) -> set[Role]:

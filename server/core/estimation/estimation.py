@@ -8,22 +8,21 @@ from numpy.typing import NDArray
 from estimators.aggregate import Groups
 from estimators.charge import ChargeCounter
 from estimators.energy import Throughput
-from estimators.extremes import Recorded, RestDetector
+from estimators.extremes import Recorded, RestDetector, is_quiet
 from estimators.segments import Extremes, Segments
 from information_model import quality
 from information_model.cell_address import within_rack
+from information_model.enumerations import DoublePoint
 from information_model.points.row import Level
 from server.config.site import Site
-from server.core.estimate_groups import GroupEstimates
-from server.core.estimate_output import Output
+from server.core.board import Board
+from server.core.estimation.groups import GroupEstimates
+from server.core.estimation.output import Output
+from server.core.extreme_cells import MATRICES
 from server.core.now import Now
-from server.core.working import Working
 
 VERSION = 1
 Floats = NDArray[np.float64]
-
-MATRICES = {"CellVoltages": ("CellVoltage", "Voltage"), "CellTemperatures": ("CellTemperature", "Temperature")}
-"""Matrix -> prefix of its extremes in Measurements, suffix of their addresses in ExtremeCells."""
 
 
 class Estimation:
@@ -51,24 +50,24 @@ class Estimation:
         self._groups = GroupEstimates(site, Groups(_array_starts(site)), self.capacity_ah, self.energy_wh)
         self._before_ns = 0
 
-    def step(self, working: Working, now: Now) -> None:
+    def step(self, board: Board, now: Now) -> None:
         """Estimate everything from what validation let through."""
         dt_s = (now.mono_ns - self._before_ns) / 1e9 if self._before_ns else 0.0
         self._before_ns = now.mono_ns
-        out = Output(working, now)
+        out = Output(board, now)
         found = {name: self._matrix(name, out) for name in MATRICES if out.has_matrix(name)}
         current, voltage = out.read("Measurements.DcCurrent"), out.read("Measurements.DcVoltage")
-        at_rest = self._rest.step(current.value, dt_s)
+        rested = self._rest.step(current.value, dt_s)
         cells = found.get("CellVoltages")
-        self._rack_measurements(out, at_rest, cells)
+        self._rack_measurements(out, rested, cells)
         power = current.value * voltage.value
         power_time = np.minimum(current.time, voltage.time)
         out.rack("Measurements.DcActivePower", power, power_time)
         bus = out.read("Measurements.BusVoltage")
         difference = np.abs(bus.value - voltage.value)
         out.rack("Measurements.BusVoltageDifference", difference, np.minimum(bus.time, voltage.time))
-        self._count_charge(out, current.value, current.time, cells, at_rest, dt_s)
-        closed = out.read("Contactors.Positive.Position").value == CLOSED
+        self._count_charge(out, current.value, current.time, cells, rested, dt_s)
+        closed = out.read("Contactors.Positive.Position").value == DoublePoint.CLOSED
         self._throughput.step(current.value, power, closed, dt_s)
         self._counters(out, now)
         self._groups.step(out, found, self._recorded, self._charge, self._throughput)
@@ -84,7 +83,8 @@ class Estimation:
         for label, values in (("Max", found.high), ("Min", found.low), ("Avg", found.mean)):
             out.rack(f"Measurements.{prefix}{label}", values, time)
         out.rack(f"Measurements.{prefix}Spread", found.high - found.low, time)
-        out.rack(f"Measurements.{prefix}Sum", _complete(found, segments), time)
+        if name == "CellVoltages":
+            out.rack("Measurements.CellVoltageSum", _complete(found, segments), time)
         for label, at in (("Highest", found.high_at), ("Lowest", found.low_at)):
             local = np.where(at < 0, -1, at - segments.start[:-1])
             out.rack(f"ExtremeCells.{label}{suffix}", within_rack(local, self._per_module[name]), time, missing=at < 0)
@@ -98,13 +98,13 @@ class Estimation:
             out.write(Level.MODULE, f"Measurements.{prefix}{label}", values, module_time)
         return found
 
-    def _rack_measurements(self, out: Output, at_rest: NDArray[np.bool_], cells: Extremes | None) -> None:
+    def _rack_measurements(self, out: Output, rested: NDArray[np.bool_], cells: Extremes | None) -> None:
         if cells is None or not out.has("Measurements.CellVoltageSpreadAtRest"):
             return
         # Between two rests the spread of the last one stands, with its time: no reading is better than a loaded one.
         point = out.working.scalars(Level.RACK, "Measurements.CellVoltageSpreadAtRest")
         spread = cells.high - cells.low
-        taken = at_rest & ~np.isnan(spread)
+        taken = rested & ~np.isnan(spread)
         time = out.working.matrix("CellVoltages").time
         point.value[taken], point.time[taken], point.status[taken] = spread[taken], time[taken], quality.GOOD
 
@@ -114,13 +114,13 @@ class Estimation:
         current: Floats,
         time: NDArray[np.int64],
         cells: Extremes | None,
-        at_rest: NDArray[np.bool_],
+        rested: NDArray[np.bool_],
         dt_s: float,
     ) -> None:
         if cells is None:
             return
         charge = self._charge
-        charge.step(current, cells.mean, np.abs(current) < self.capacity_ah / 20, at_rest, dt_s)
+        charge.step(current, cells.mean, is_quiet(current, self.capacity_ah), rested, dt_s)
         out.rack("Measurements.StateOfCharge", charge.soc, time)
         out.rack("Estimation.StateOfChargeMean", charge.soc, time)
         out.rack("Measurements.StateOfChargeSigma", charge.sigma, time)
@@ -165,9 +165,6 @@ class Estimation:
         self._throughput.restore(body["throughput"])
         for name, recorded in self._recorded.items():
             recorded.restore(body["recorded"][name])
-
-
-CLOSED = 2
 
 
 def _complete(found: Extremes, segments: Segments) -> Floats:
