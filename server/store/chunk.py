@@ -22,6 +22,7 @@ from server.store.columns import DamagedColumnError, decode_integers, encode_int
 MAGIC, VERSION = b"GBCHUNK", 1
 _HEAD = struct.Struct("<7sBII")
 _COLUMN = struct.Struct("<IIIdB3xIII")
+_COLUMNS = np.dtype({"names": ["series"], "formats": ["<u4"], "offsets": [0], "itemsize": _COLUMN.size})
 _TIME = struct.Struct("<III")
 
 
@@ -110,25 +111,26 @@ class Chunk:
             magic, version, columns, times = _HEAD.unpack_from(blob)
             if magic != MAGIC or version != VERSION:
                 raise DamagedChunkError(f"no chunk of version {VERSION}")
-            at = _HEAD.size
-            self._rows = [_COLUMN.unpack_from(blob, at + i * _COLUMN.size) for i in range(columns)]
-            at += columns * _COLUMN.size
-            self._times = [_TIME.unpack_from(blob, at + i * _TIME.size) for i in range(times)]
-        except struct.error as error:
+            self._series = np.frombuffer(blob, _COLUMNS, columns, _HEAD.size)["series"]
+        except (struct.error, ValueError) as error:
             raise DamagedChunkError(str(error)) from None
-        self._blob, self._bodies = blob, at + times * _TIME.size
-        self._by_series = {row[0]: row for row in self._rows}
+        self._blob, self._time_rows = blob, times
+        self._times_at = _HEAD.size + columns * _COLUMN.size
+        self._bodies = self._times_at + times * _TIME.size
+        if self._bodies > len(blob):
+            raise DamagedChunkError("the blob ends too early")
 
     @property
     def series(self) -> list[int]:
         """Series that the chunk holds."""
-        return list(self._by_series)
+        return [int(series) for series in self._series]
 
     def read(self, series: int) -> Samples | None:
         """Samples of a series; None where the chunk does not hold it."""
-        row = self._by_series.get(series)
-        if row is None:
+        places = np.flatnonzero(self._series == series)
+        if not len(places):
             return None
+        row = _COLUMN.unpack_from(self._blob, _HEAD.size + int(places[-1]) * _COLUMN.size)
         _, count, time_column, step, _, offset, length, status_length = row
         try:
             values = to_numbers(decode_integers(self._body(offset, length), count), step)
@@ -136,11 +138,13 @@ class Chunk:
             if status_length:
                 status = decode_integers(self._body(offset + length, status_length), count).astype(np.uint32)
             return Samples(self._time(time_column), values, status)
-        except (DamagedColumnError, IndexError) as error:
+        except DamagedColumnError as error:
             raise DamagedChunkError(f"series {series}: {error}") from None
 
     def _time(self, column: int) -> NDArray[np.int64]:
-        count, offset, length = self._times[column]
+        if column >= self._time_rows:
+            raise DamagedColumnError(f"time column {column} of {self._time_rows}")
+        count, offset, length = _TIME.unpack_from(self._blob, self._times_at + column * _TIME.size)
         body = self._body(offset, length)
         return decode_integers(body[8:], count) * int.from_bytes(body[:8], "little")
 

@@ -7,6 +7,7 @@ unsigned, split into byte planes and deflated: planes of small differences are m
 import struct
 import zlib
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 NOT_A_NUMBER = np.int64(-(2**62))
 """Code of NaN among the multiples of a step."""
 LEVEL = 6
+REGULAR_BYTES = 64
+"""A column of no more bytes holds differences that hardly vary."""
 _HEAD = struct.Struct("<BBBxI")
 
 
@@ -53,7 +56,8 @@ def _pack(values: NDArray[np.int64]) -> bytes:
     return bytes((width,)) + zlib.compress(np.ascontiguousarray(planes).tobytes(), LEVEL)
 
 
-def _unpack(data: bytes, count: int) -> NDArray[np.int64]:
+def _inflate(data: bytes, count: int) -> tuple[int, bytes]:
+    """Width of a number and the byte planes of `count` numbers."""
     if not data:
         raise DamagedColumnError("no data")
     width = data[0]
@@ -65,11 +69,35 @@ def _unpack(data: bytes, count: int) -> NDArray[np.int64]:
         raise DamagedColumnError(str(error)) from None
     if len(raw) != count * width:
         raise DamagedColumnError(f"{len(raw)} bytes, expected {count * width}")
+    return width, raw
+
+
+def _unpack_one(data: bytes) -> int:
+    """As `_unpack` for a single number, without the cost of an array."""
+    zigzag = int.from_bytes(_inflate(data, 1)[1], "little")
+    return (zigzag >> 1) ^ -(zigzag & 1)
+
+
+def _unpack(data: bytes, count: int) -> NDArray[np.int64]:
+    width, raw = _inflate(data, count)
     planes = np.frombuffer(raw, np.uint8)
     if width > 1:
         planes = np.ascontiguousarray(planes.reshape(width, count).T)
     zigzag = planes.reshape(-1).view(f"<u{width}").astype(np.uint64)
     return (zigzag >> np.uint64(1)).view(np.int64) ^ -(zigzag & np.uint64(1)).view(np.int64)
+
+
+def _sums(data: bytes, count: int) -> NDArray[np.int64]:
+    """Differences, added up."""
+    return np.cumsum(_unpack(data, count))
+
+
+@lru_cache(maxsize=64)
+def _regular_sums(data: bytes, count: int) -> NDArray[np.int64]:
+    """As `_sums`: chunk after chunk has the same few bytes where something is sampled regularly."""
+    found = _sums(data, count)
+    found.flags.writeable = False
+    return found
 
 
 def decode_integers(data: bytes, count: int) -> NDArray[np.int64]:
@@ -85,6 +113,10 @@ def decode_integers(data: bytes, count: int) -> NDArray[np.int64]:
         values = np.repeat(_unpack(body, width).reshape(1, width), count, axis=0)
     elif coding == Coding.DIFFERENCE:
         length = int.from_bytes(body[:4], "little")
+        if width == 1:
+            differences = body[4 + length :]
+            sums = _regular_sums if len(differences) <= REGULAR_BYTES else _sums
+            return sums(differences, count) + np.int64(_unpack_one(body[4 : 4 + length]))
         first = _unpack(body[4 : 4 + length], width).reshape(1, width)
         values = first + np.cumsum(_unpack(body[4 + length :], count * width).reshape(count, width), axis=0)
     else:

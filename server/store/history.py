@@ -203,6 +203,8 @@ def _split(held: list[Samples], limit: int, *, backward: bool) -> tuple[Samples 
     if not held:
         return None, held
     merged = _merged(held)
+    if not backward and merged.time[-1] < limit:
+        return merged, []
     low, high = _clip(merged, FIRST, limit), _clip(merged, limit, LAST)
     ready, rest = (high, low) if backward else (low, high)
     return ready if len(ready.time) else None, [rest] if len(rest.time) else []
@@ -224,11 +226,13 @@ def _same(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _in_order(samples: Samples) -> Samples:
-    if len(samples.time) > 1 and (np.diff(samples.time) < 0).any():
+    if (samples.time[1:] < samples.time[:-1]).any():
         return samples.take(np.argsort(samples.time, kind="stable"))
     return samples
 
 
 def _clip(samples: Samples, start_ns: int, end_ns: int) -> Samples:
+    if len(samples.time) and start_ns <= samples.time[0] and samples.time[-1] < end_ns:
+        return samples
     low, high = np.searchsorted(samples.time, (start_ns, end_ns), side="left")
     return samples.take(slice(int(low), int(high)))
