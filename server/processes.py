@@ -7,30 +7,41 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from information_model.validation import InvalidConfiguration
-from server.config.site import Site, load_site
 from server.logs import configure
 from server.runtime.parent import Beat, bind_to_parent
+
+if TYPE_CHECKING:
+    from server.config.site import Site
 
 log = logging.getLogger("gridbms.process")
 
 STOPPED, CONFIGURATION, CANNOT_START = 0, 2, 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class Task:
     """What a process is told."""
 
     duty: str
-    site: Site
+    site_file: Path
     run: Path
     data: Path
     beat: Beat
     host: str | None
     port: int | None
     simulated: bool
+
+    @cached_property
+    def site(self) -> "Site":
+        """The site, read when it is first asked for: the mirror never does. Raises InvalidConfiguration."""
+        from server.config.site import load_site
+
+        return load_site(self.site_file)
 
     @property
     def name(self) -> str:
@@ -119,18 +130,16 @@ def run_process(arguments: list[str]) -> int:
     gc.disable()
     os.umask(0o077)
     configure(given.duty)
-    try:
-        site = load_site(given.site)
-    except InvalidConfiguration as error:
-        log.error("%s", error)
-        return CONFIGURATION
     beat = Beat(given.beat)
-    task = Task(given.duty, site, given.run, given.data, beat, given.host, given.port, given.simulated)
+    task = Task(given.duty, given.site, given.run, given.data, beat, given.host, given.port, given.simulated)
     kind = given.duty.partition("-")[0]
     if kind not in BUILDERS:
         gc.enable()
     try:
         DUTIES[kind](task)
+    except InvalidConfiguration as error:
+        log.error("%s", error)
+        return CONFIGURATION
     except KeyboardInterrupt:
         return STOPPED
     return STOPPED
