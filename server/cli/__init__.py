@@ -4,11 +4,17 @@ import sys
 
 import typer
 
+from adapters.errors import AdapterError
 from information_model.validation import InvalidConfiguration
 from server import __version__
 from server.cli import certs, check, points, replay, run, simulate, users
+from server.pki.files import UnsafeFileError
+from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError
+from server.users import UsersError
 
 CONFIGURATION, CANNOT_START = 2, 3
+REFUSALS = (AdapterError, DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError)
+"""What a command cannot mend: files, folders and captures that are not what they should be. Their text says it all."""
 
 app = typer.Typer(
     help="Battery management server for grid storage: OPC UA and IEC 61850.",
@@ -46,3 +52,6 @@ def main() -> None:
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)
         sys.exit(CONFIGURATION)
+    except REFUSALS as error:
+        print(f"gridbms: {error}", file=sys.stderr)
+        sys.exit(CANNOT_START)

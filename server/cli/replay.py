@@ -9,6 +9,8 @@ import typer
 from information_model.quality import Quality
 from server.config.maps import find_map
 
+PROGRESS_S = 2.0
+
 
 def replay(
     file: Path = typer.Argument(help="Capture: candump (.log) or GVRET (.csv), also .gz."),
@@ -32,11 +34,18 @@ def replay(
     samples = np.zeros(n, np.int64)
     began = time.monotonic()
     now_ns = 0
-    for now_ns, batch in play(file, pipeline, report, speed=speed or 1.0):
-        if speed:
-            time.sleep(max(0.0, began + now_ns / 1e9 - time.monotonic()))
-        value[batch.slot], stamp[batch.slot], quality[batch.slot] = batch.value, batch.mono_ns, batch.quality
-        np.add.at(samples, batch.slot, 1)
+    told = began
+    try:
+        for now_ns, batch in play(file, pipeline, report, speed=speed or 1.0):
+            if speed:
+                time.sleep(max(0.0, began + now_ns / 1e9 - time.monotonic()))
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                typer.echo(f"{now_ns / 1e9:.1f} s of the capture; {pipeline.counters}", err=True)
+            value[batch.slot], stamp[batch.slot], quality[batch.slot] = batch.value, batch.mono_ns, batch.quality
+            np.add.at(samples, batch.slot, 1)
+    except KeyboardInterrupt:  # what was decoded so far is worth showing
+        typer.echo("stopped early", err=True)
     typer.echo(f"{file}: {now_ns / 1e9:.2f} s; {report}; {pipeline.counters}")
     typer.echo(f"{'point':40} {'element':>7} {'value':>12} {'quality':>10} {'time s':>9} {'samples':>8}")
     units = {point.point: point.unit for point in (*found.matrix, *found.scalar)}

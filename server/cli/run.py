@@ -22,8 +22,8 @@ from server.pki.files import UnsafeFileError, make_private_folder
 from server.runtime.block import Layout, Reader, Unavailable
 from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError, lock, require_space, run_directory
 from server.supervisor.duties import StartOptions
-from server.supervisor.supervisor import Supervisor
-from server.users import UserDirectory
+from server.supervisor.supervisor import Supervisor, clear_run
+from server.users import UserDirectory, UsersError
 
 CANNOT_START = 3
 LOG_BYTES = 64 << 20
@@ -64,28 +64,23 @@ def demo(
     """Run the demonstration plant: simulated racks on a real bus, all faces, four users."""
     found = load_site(site)
     require_buses(found)
-    password = demo_users(data)
-
-    def announce(content: dict[str, object]) -> None:
-        print_endpoint(content)
-        names = ", ".join(name for name, _ in DEMO_USERS)
-        print(f"users     {names}")
-        print(f"password  {password or '(as printed at the first start)'}", flush=True)
-
-    raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, announce))
+    raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, print_endpoint, demo_users))
 
 
-def demo_users(data: Path) -> str | None:
-    """Make the demo's users where there are none; the password is that of GRIDBMS_DEMO_PASSWORD, or a new one."""
-    make_private_folder(data)
+def demo_users(data: Path) -> None:
+    """Make the demo's users where there are none; the password is that of GRIDBMS_DEMO_PASSWORD, or a new one.
+
+    It is printed at once: nobody could find it out if the start failed afterwards.
+    """
     given = os.environ.get("GRIDBMS_DEMO_PASSWORD")
     directory = UserDirectory(data)
-    if directory.list() and given is None:
-        return None
-    password = given or secrets.token_urlsafe(9)
-    for name, role in DEMO_USERS:
-        directory.add(name, password, [role])
-    return password
+    password = "(as printed at the first start)"  # noqa: S105 - no password
+    if given is not None or not directory.list():
+        password = given or secrets.token_urlsafe(9)
+        for name, role in DEMO_USERS:
+            directory.add(name, password, [role])
+    print(f"users     {', '.join(name for name, _ in DEMO_USERS)}")
+    print(f"password  {password}", flush=True)
 
 
 def print_endpoint(content: dict[str, object]) -> None:
@@ -104,8 +99,12 @@ def start(
     port: int | None,
     host: str | None,
     announce: Callable[[dict[str, object]], None],
+    prepare: Callable[[Path], object] = lambda data: UserDirectory(data).list(),
 ) -> int:
-    """Check the directories, then supervise until the end. Returns the exit code."""
+    """Check the directories, then supervise until the end. Returns the exit code.
+
+    `prepare` gets the data directory once it is ours; by default it reads the users, because a face could not.
+    """
     configure("supervisor")
     try:
         make_private_folder(data)
@@ -115,9 +114,14 @@ def start(
             options = StartOptions(
                 site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
             )
-            status = StatusLine(site, run)
-            return Supervisor(site, options, announce, status.turn).run()
-    except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, OSError) as error:
+            try:
+                prepare(data)
+                supervisor = Supervisor(site, options, announce, StatusLine(site, run).turn)
+            except KeyboardInterrupt:  # from here on the supervisor takes signals itself
+                clear_run(run)
+                return 0
+            return supervisor.run()
+    except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)
         return CANNOT_START
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from information_model.roles import Origin, parse_role
+from server.pki.files import make_private_folder
 from server.users import UserDirectory, UsersError
 
 app = typer.Typer(help="Users: add, list, remove.", no_args_is_help=True)
@@ -31,17 +32,24 @@ def add(
         password = sys.stdin.readline().rstrip("\n")
     try:
         roles = [parse_role(text) for text in role]
+        make_private_folder(data)
         UserDirectory(data).add(name, password, roles, Origin(origin))
     except (UsersError, ValueError) as error:
         _fail(error)
     typer.echo(f"user {name}: {', '.join(r.value for r in roles)}, origin {origin}")
 
 
+def _existing(data: Path) -> UserDirectory:
+    if not data.is_dir():
+        _fail(UsersError(f"{data}: no data directory; name that of the program with --data"))
+    return UserDirectory(data)
+
+
 @app.command("list")
 def list_users(data: Path = DATA) -> None:
     """List the users with their roles."""
     try:
-        for user in UserDirectory(data).list():
+        for user in _existing(data).list():
             roles = ", ".join(sorted(role.value for role in user.roles))
             typer.echo(f"{user.name}\t{roles}\t{user.origin.value}")
     except UsersError as error:
@@ -52,7 +60,7 @@ def list_users(data: Path = DATA) -> None:
 def remove(name: str, data: Path = DATA) -> None:
     """Remove a user; open sessions of the user end."""
     try:
-        UserDirectory(data).remove(name)
+        _existing(data).remove(name)
     except (UsersError, KeyError) as error:
         _fail(error)
     typer.echo(f"user {name} removed")

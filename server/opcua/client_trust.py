@@ -68,7 +68,7 @@ class ClientTrust:
             if error.code == Codes.BadCertificateUntrusted:
                 with contextlib.suppress(OSError, CertificateRefusedError):
                     await loop.run_in_executor(self._pool, self.folder.remember_rejected, split_chain(der)[0])
-                hint = f"; to trust it: gridbms certs trust {error.thumbprint}"
+                hint = f"; to trust it: gridbms certs trust {error.thumbprint} --data {self.folder.root.parent}"
             self._log.complain(
                 address,
                 f"certificate {error.thumbprint or '(unreadable)'} refused",

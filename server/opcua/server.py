@@ -152,6 +152,7 @@ class OpcUaServer:
         self.asyncua = GuardedServer(iserver=GuardedInternalServer())
         self._listener = Listener(self.context)
         self._initialised = False
+        self._address = ""
         SessionServices(self.context).register()
         DiscoveryServices(self.context).register()
 
@@ -182,8 +183,8 @@ class OpcUaServer:
 
     @property
     def endpoint_url(self) -> str:
-        """URL of the first host, once started."""
-        return self.context.endpoints.urls(None, "")[0]
+        """URL of the address that it listens on, or of the first host where that is any."""
+        return self.context.endpoints.urls(None, self._address)[0]
 
     async def init(self) -> None:
         """Load ns0 (about a second) and state who we are. A second call does nothing."""
@@ -220,6 +221,7 @@ class OpcUaServer:
         await self.asyncua.iserver.start()
         self._compute_time()
         hosts = [host] if isinstance(host, str) else list(host)
+        self._address = hosts[0]
         return await self._listener.start([name or LISTEN_ANYWHERE[0] for name in hosts], port)
 
     def _compute_time(self) -> None:

@@ -139,12 +139,14 @@ def to_numbers(codes: NDArray[np.int64], step: float) -> NDArray[np.float64]:
     """The inverse of `to_integers`."""
     if step == 0:
         return np.ascontiguousarray(codes).view(np.float64)
-    numbers = codes * step
     # A step such as 0.001 is no binary fraction: dividing by its inverse gives the number that a person expects.
     inverse = round(1 / step) if step < 1 else 0
-    if inverse and abs(inverse * step - 1) < 1e-9:
-        numbers = codes / inverse
-    return np.where(codes == NOT_A_NUMBER, np.nan, numbers)
+    exact = inverse and abs(inverse * step - 1) < 1e-9
+    numbers = np.asarray(codes / inverse if exact else codes * step, np.float64)
+    lost = codes == NOT_A_NUMBER
+    if lost.any():
+        numbers[lost] = np.nan
+    return numbers
 
 
 def as_stored(values: NDArray[np.floating], step: float) -> NDArray[np.float64]:

@@ -163,13 +163,15 @@ class Supervisor:
                     child.process.wait()
                     self._reap(child, time.monotonic(), stopping=True)
         self._health.close()
-        self._clear_run(self.options.run)
+        clear_run(self.options.run)
 
-    def _clear_run(self, run: Path) -> None:
-        if _log_is_durable(run):
-            remove_run(run)
-        else:
-            log.error("the event log could not be made durable: its twin stays in %s for the next start", run)
+
+def clear_run(run: Path) -> None:
+    """Remove the run directory when nothing runs any more, unless the event log has records that no disk has."""
+    if _log_is_durable(run):
+        remove_run(run)
+    else:
+        log.error("the event log could not be made durable: its twin stays in %s for the next start", run)
 
 
 def _log_is_durable(run: Path) -> bool:

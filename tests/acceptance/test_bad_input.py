@@ -1,13 +1,16 @@
 """Wrong files, folders and ports: a clear message, the right exit code, nothing started."""
 
+import math
 import os
+import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
+from server.config.site import load_site
+from tests.image_probe import ImageProbe
 from tests.program import ROOT, Program
 
 DEMO = ROOT / "examples" / "demo.toml"
@@ -115,15 +118,18 @@ def test_a_port_that_is_taken_is_said_and_tried_again(tmp_path) -> None:
             text=True,
         )
         assert process.stderr is not None
-        seen = ""
-        for line in process.stderr:
-            seen += line
-            if str(port) in line and "ERROR" in line:
-                break
-        assert str(port) in seen
-        process.terminate()
-        process.stderr.close()
-        process.wait(20)
+        assert any(str(port) in line and "ERROR" in line for line in process.stderr), "nothing was said of the port"
+        probe = ImageProbe(load_site(DEMO), program.run)
+        cycle = probe("ESS.Server.CycleCount")[0]
+        assert probe.wait(lambda p: p("ESS.Server.CycleCount")[0] > cycle + 10), "the rest does not run"
+    # The port is free now: the face gets it without anybody's help.
+    assert probe.wait(lambda p: (program.data / "ready.json").exists(), 30)
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass
+    process.terminate()
+    process.stderr.close()
+    assert process.wait(20) == 0
+    program.kill()
 
 
 def test_a_damaged_archive_is_kept_aside_and_a_new_one_begun(tmp_path) -> None:
@@ -143,12 +149,74 @@ def test_a_damaged_state_never_keeps_the_program_from_starting(tmp_path, name) -
     assert program.stop() == 0
 
 
-def test_a_bus_that_is_absent_leaves_the_rest_running(tmp_path) -> None:
-    text = DEMO.read_text().replace("{run}/plant/array2.sock", "{run}/plant/absent.sock")
+def test_a_bus_that_is_absent_turns_its_racks_bad_and_leaves_the_rest_running(tmp_path) -> None:
+    present = '{ interface = "gridbms-plant", channel = "{run}/plant/array2.sock", wait_s = 5.0 }'
+    assert present in DEMO.read_text()
     site = tmp_path / "site.toml"
-    site.write_text(text)
+    site.write_text(DEMO.read_text().replace(present, '{ interface = "socketcan", channel = "vcan99" }'))
     folder = tmp_path / "program"
     folder.mkdir()
-    program = Program(Path(site), folder)
+    program = Program(site, folder)
     program.start()
-    assert program.stop() == 0
+    try:
+        probe = ImageProbe(load_site(site), program.run)
+        assert probe.wait(lambda p: p("ESS.ARR01.R001.Measurements.DcVoltage")[1] == 0, 20)
+        cycle = probe("ESS.Server.CycleCount")[0]
+        assert probe.wait(lambda p: p("ESS.Server.CycleCount")[0] > cycle + 20)
+        for rack in ("ESS.ARR02.R001", "ESS.ARR02.R003"):
+            value, severity = probe(f"{rack}.Measurements.DcVoltage")
+            assert math.isnan(value)
+            assert severity == 2
+        assert probe("ESS.ARR01.R001.Measurements.DcVoltage")[1] == 0
+        assert program.stop() == 0
+    finally:
+        program.kill()
+    assert "bus array2: cannot open" in program.log.read_text()
+
+
+def test_the_password_of_the_demo_is_shown_even_when_nothing_serves_afterwards(tmp_path) -> None:
+    (tmp_path / "data").mkdir(mode=0o700)
+    line = [sys.executable, "-u", "-m", "server", "demo", "--data", str(tmp_path / "data"), "--opcua-port", "0"]
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as program:
+        assert program.stdout is not None
+        assert program.stdout.readline().startswith("users     observer, operator, engineer, admin")
+        password = program.stdout.readline().split()[-1]
+        assert len(password) >= 12
+        program.send_signal(signal.SIGINT)
+        rest = program.stdout.read()
+    assert program.returncode == 0
+    assert password not in rest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (("replay", "nosuch.csv", "--map", "tesla_model_s.toml"), 3, "nosuch.csv"),
+        (("replay", "README.md", "--map", "tesla_model_s.toml"), 3, "README.md"),
+        (("users", "list", "--data", "{tmp}/nowhere"), 2, "nowhere"),
+        (("users", "list", "--data", "{tmp}/file"), 2, "file"),
+        (("certs", "list", "--data", "{tmp}/file"), 3, "file"),
+        (("demo", "--data", "{tmp}/file"), 3, "file"),
+        (("demo", "--data", "{tmp}/wide"), 3, "wide"),
+        (("simulate", "examples/demo.toml", "--data", "{tmp}/wide"), 3, "wide"),
+        (("run", "examples/demo.toml", "--data", "{tmp}/users"), 3, "users.toml"),
+    ],
+)
+def test_what_a_command_cannot_mend_is_one_clear_line(tmp_path, arguments, code, said) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "wide").mkdir()
+    (tmp_path / "wide").chmod(0o777)
+    (tmp_path / "users").mkdir(mode=0o700)
+    (tmp_path / "users" / "users.toml").write_text("version = 99\n")
+    (tmp_path / "users" / "users.toml").chmod(0o600)
+    found = gridbms(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
+    assert found.returncode == code
+    assert said in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+def test_a_user_can_be_added_before_the_first_start(tmp_path) -> None:
+    data = tmp_path / "data"
+    added = gridbms("users", "add", "anna", "--role", "Operator", "--data", data, input="a long password\n")
+    assert added.returncode == 0, added.stderr
+    assert gridbms("users", "list", "--data", data).stdout == "anna\tOperator\tremote\n"

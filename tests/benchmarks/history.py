@@ -94,7 +94,7 @@ def measure(*, long: bool) -> Iterator[Figure]:
             for mode in (NONE, SIGN_AND_ENCRYPT):
                 arguments = (face.endpoint, mode, items, VALUES, 0, face.credentials)
                 rate, cost, pages = read(face.child, arguments, face.log)
-                text = f"{rate:,.0f} values/s, {cost:.2f} us server CPU per value; {rate / node:.0f} x node-opcua"
+                text = f"{rate:,.0f} values/s, {cost:.2f} us server CPU per value; {rate / node:.1f} x node-opcua"
                 judged = mode == NONE
                 met = rate >= TARGET_PER_S and rate >= TARGET_RATIO * node
                 what = f"gridbms, {VALUES:,} values, {mode}"
