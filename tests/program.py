@@ -37,10 +37,12 @@ class Program:
         self._errors: IO[str] | None = None
         self._news: queue.Queue[str | None] = queue.Queue()
 
-    def start(self, timeout_s: float = 60.0) -> "Program":
+    def start(self, timeout_s: float = 60.0, port: int = 0) -> "Program":
         """Start and wait until every face serves. Raises RuntimeError with the log where it does not."""
         self._news = queue.Queue()
-        options = ["--opcua-port", "0", "--opcua-host", "127.0.0.1", "--run", str(self.run)]
+        options = ["--opcua-port", str(port), "--opcua-host", "127.0.0.1", "--run", str(self.run)]
+        if self._errors is not None:
+            self._errors.close()
         self._errors = self.log.open("a")
         self.process = subprocess.Popen(
             [sys.executable, "-u", "-m", "server", "run", str(self.site), "--data", str(self.data), *options],
@@ -89,7 +91,11 @@ class Program:
         """Ctrl-C; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(timeout_s)
+        code = self.process.wait(timeout_s)
+        if self._errors is not None:
+            self._errors.close()
+            self._errors = None
+        return code
 
     def kill(self) -> None:
         """End everything that may be left."""
