@@ -46,6 +46,7 @@ class Judge:
         self.value = np.full(n, np.nan)
         self.time = np.zeros(n, np.int64)
         self.quality = np.full(n, Quality.WAITING, np.uint8)
+        self._known, self._known_ns = np.full(n, np.nan), np.zeros(n, np.int64)
         self._seen = np.zeros(n, np.int64)
         self._suspect, self._suspected = np.full(n, np.nan), np.zeros(n, np.int64)
         self._watch_frozen = bounds.can_freeze
@@ -72,17 +73,24 @@ class Judge:
         cause[good & np.isnan(value)] = Quality.INVALID
         good = cause == Quality.GOOD
         cause[good & ((value < self._low[at]) | (value > self._high[at]))] = Quality.RANGE
+        self._recall(at, time)
         good = cause == Quality.GOOD
         jumped = good & self._jumps(at, value)
         cause[jumped] = Quality.RATE
         kept = cause == Quality.GOOD
         here = at[kept]
         self.value[here], self.time[here] = value[kept], time[kept]
+        self._known[here], self._known_ns[here] = value[kept], time[kept]
         self._suspected[at[~jumped]] = 0
         # A jump leaves the last good value and its time standing; any other cause takes the value away.
         lost = at[~kept & ~jumped]
         self.value[lost], self.time[lost] = np.nan, time[~kept & ~jumped]
         self.quality[at] = cause
+
+    def _recall(self, at: NDArray[np.int64], time: NDArray[np.int64]) -> None:
+        """What a bad sample took away is what the next one is compared with, as long as it is not out of date."""
+        here = at[np.isnan(self.value[at]) & (time - self._known_ns[at] <= self.timeout_ns[at])]
+        self.value[here], self.time[here] = self._known[here], self._known_ns[here]
 
     def _jumps(self, at: NDArray[np.int64], value: NDArray[np.float64]) -> NDArray[np.bool_]:
         jump = self._jump[at]

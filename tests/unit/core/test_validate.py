@@ -136,6 +136,25 @@ def test_samples_that_jump_about_establish_nothing(field, working, validation) -
         assert cells(working)[0] == pytest.approx(3.3)
 
 
+def test_a_jump_right_after_a_value_out_of_range_is_no_good_value_either(field, working, validation) -> None:
+    field.all_good()
+    validation.step(field.blocks, Board(working), field.now)
+    field.tick()
+    field.put_cell(0, 0, 99.0)
+    validation.step(field.blocks, Board(working), field.now)
+    assert np.isnan(cells(working)[0])
+    field.tick()
+    field.put_cell(0, 0, 4.2)
+    validation.step(field.blocks, Board(working), field.now)
+    assert cells(working)[0] == pytest.approx(3.3)
+    assert flags(working)[0] == 1
+    field.tick()
+    field.put_cell(0, 0, 3.31)
+    validation.step(field.blocks, Board(working), field.now)
+    assert cells(working)[0] == pytest.approx(3.31)
+    assert flags(working)[0] == 0
+
+
 def test_the_quality_of_the_field_wins(field, working, validation) -> None:
     field.all_good()
     field.put_cell(0, 0, 3.3, Quality.E2E)
