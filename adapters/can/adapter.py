@@ -9,6 +9,7 @@ from typing import Any
 
 import can
 import numpy as np
+from can.interfaces import BACKENDS
 
 from adapters.api import BusSpec, Clock, RackRequest, Sink
 from adapters.can.command import CommandFrame, CommandSender
@@ -188,9 +189,11 @@ class CanAdapter:
 def _checked_options(bus: BusSpec) -> dict[str, Any]:
     options: Mapping[str, object] = bus.options
     wrong = []
-    if not isinstance(options.get("interface"), str):
-        given = repr(options.get("interface"))
-        wrong.append(Problem("interface", given, "the name of a python-can interface", "For example socketcan."))
+    if options.get("interface") not in BACKENDS:
+        given, known = repr(options.get("interface")), ", ".join(sorted(BACKENDS))
+        wrong.append(
+            Problem("interface", given, f"the name of a python-can interface: {known}", "For example socketcan.")
+        )
     if wrong:
         raise AdapterConfigurationError(f"bus {bus.name}", wrong)
     return dict(options)

@@ -10,6 +10,7 @@ from information_model.points.row import Level
 from information_model.validation import InvalidConfiguration
 from server.config.site import Site, load_site
 from server.field.buses import check_buses
+from server.field.plant import check_plant
 
 
 def check(site: Path = typer.Argument(help="Site file (TOML).")) -> None:
@@ -20,8 +21,8 @@ def check(site: Path = typer.Argument(help="Site file (TOML).")) -> None:
 
 
 def require_buses(site: Site) -> None:
-    """Every adapter must be able to use its map and options; raises InvalidConfiguration with all that cannot."""
-    mistakes = check_buses(site)
+    """Adapters and plant must be able to use what the file gives them; raises InvalidConfiguration with all mistakes."""
+    mistakes = check_buses(site) + check_plant(site)
     if mistakes:
         raise InvalidConfiguration(str(site.path), mistakes)
 

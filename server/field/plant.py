@@ -1,5 +1,6 @@
 """The simulated plant of a site: which racks it has and on which sockets it serves them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from adapters.simulator.control import SOCKET_NAME
@@ -14,6 +15,7 @@ from server.runtime.parent import Beat
 
 INTERFACE = "gridbms-plant"
 FOLDER = "plant"
+BUS_OPTIONS = ("interface", "channel", "wait_s")
 
 
 def simulated_buses(site: Site) -> tuple[str, ...]:
@@ -58,6 +60,28 @@ def plant_description(site: Site) -> PlantDescription:
 def plant_sockets(site: Site, run: Path) -> dict[str, Path]:
     """Bus -> socket that its adapter connects to (option `channel`)."""
     return {name: Path(str(resolved_options(site, run, name)["channel"])) for name in simulated_buses(site)}
+
+
+def check_plant(site: Site) -> list[Problem]:
+    """Every mistake of the simulated plant and its buses; nothing is opened."""
+    found = []
+    for name in simulated_buses(site):
+        options = site.file.buses[name].options
+        key = f"buses.{name}.options"
+        for option in sorted(options.keys() - set(BUS_OPTIONS)):
+            row = Problem(f"{key}.{option}", repr(options[option]), f"one of {', '.join(BUS_OPTIONS)}", "Remove it.")
+            found.append(row)
+        if not isinstance(options.get("channel"), str):
+            given = repr(options.get("channel"))
+            found.append(Problem(f"{key}.channel", given, "the path of a socket", "For example {run}/plant/bus.sock."))
+        if not isinstance(options.get("wait_s", 0), int | float):
+            found.append(Problem(f"{key}.wait_s", repr(options["wait_s"]), "seconds", "For example 5.0."))
+    if site.file.simulator is not None:
+        try:
+            plant_faults(site)
+        except InvalidConfiguration as error:
+            found += [replace(row, key=f"simulator.faults ({error.where}): {row.key}") for row in error.problems]
+    return found
 
 
 def plant_faults(site: Site) -> tuple[Fault, ...]:

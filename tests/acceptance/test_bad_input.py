@@ -52,6 +52,21 @@ def test_a_map_that_names_a_signal_that_does_not_exist(tmp_path) -> None:
     assert "NoSuchSignal" in found.stderr
 
 
+def test_mistakes_of_buses_and_plant_come_at_once(tmp_path) -> None:
+    text = DEMO.read_text().replace('channel = "{run}/plant/array1.sock", wait_s', "wait_sx")
+    text = text.replace(
+        'interface = "gridbms-plant", channel = "{run}/plant/array2.sock"', 'interface = "nosuchdriver"'
+    )
+    text = text.replace("[simulator]", '[simulator]\nfaults = "nosuch.toml"')
+    (tmp_path / "site.toml").write_text(text)
+    found = gridbms("run", tmp_path / "site.toml", "--data", tmp_path / "data")
+    assert found.returncode == 2
+    for said in ("buses.array1.options.channel", "wait_sx", "nosuchdriver", "nosuch.toml"):
+        assert said in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "data").exists()
+
+
 def test_a_dbc_that_does_not_parse(tmp_path) -> None:
     maps = ROOT / "adapters" / "maps"
     (tmp_path / "gridbms_rack.dbc").write_text("BO_ nonsense")

@@ -13,6 +13,7 @@ from information_model.catalogue import Catalogue, Row
 from information_model.points.row import Level
 from server.config.site import Site, load_site
 from server.runtime.block import Layout, Writer
+from server.runtime.link import Answer, LinkServer, Request
 from server.runtime.tick import Tick
 
 ARRAYS, RACKS = 12, 84
@@ -92,12 +93,17 @@ def doubles(site: Site, count: int) -> tuple[list[str], NDArray[np.int64]]:
 
 
 class ImageWriter:
-    """Publishes images at 10 Hz in a thread; `share` of the given slots changes once a second."""
+    """Stands where the core stands: publishes images at 10 Hz in a thread and serves the link in between.
+
+    `share` of the given slots changes once a second. A face whose link is down tries again and again, which would be
+    part of the figure.
+    """
 
     def __init__(self, site: Site, run: Path, slots: NDArray[np.int64]) -> None:
         self.share = 1.0
         self._writer = Writer(run / "image", Layout(site.catalogue.columns()), os.getpid())
         self._tick = Tick(run)
+        self._link = LinkServer(run / "link.sock", _accept, lambda: 0)
         self._columns = {name: np.zeros(length, dtype) for name, dtype, length in site.catalogue.columns()}
         self._columns["source_time"][:] = time.time_ns()
         self._slots = slots
@@ -113,6 +119,7 @@ class ImageWriter:
         """End."""
         self._stop.set()
         self._thread.join()
+        self._link.close()
         self._writer.close()
         self._tick.close()
 
@@ -130,6 +137,12 @@ class ImageWriter:
 
     def _run(self) -> None:
         due = time.monotonic()
-        while not self._stop.wait(max(0.0, due - time.monotonic())):
+        while not self._stop.is_set():
             self._publish()
             due += PERIOD_S
+            self._link.serve(due)
+
+
+def _accept(request: Request) -> tuple[Answer, bool]:
+    """Audit entries of the face are taken and forgotten."""
+    return Answer(request.id, "accepted"), False
