@@ -110,16 +110,19 @@ def start(
         make_private_folder(data)
         with lock(data):
             run = run_directory(data, run_dir)
-            require_space(run, Layout(site.catalogue.columns()).size * 2 + LOG_BYTES)
-            options = StartOptions(
-                site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
-            )
             try:
+                require_space(run, Layout(site.catalogue.columns()).size * 2 + LOG_BYTES)
+                options = StartOptions(
+                    site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
+                )
                 prepare(data)
                 supervisor = Supervisor(site, options, announce, StatusLine(site, run).turn)
             except KeyboardInterrupt:  # from here on the supervisor takes signals itself
                 clear_run(run)
                 return 0
+            except Exception:
+                clear_run(run)
+                raise
             return supervisor.run()
     except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError) as error:
         print(f"cannot start: {error}", file=sys.stderr)

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -224,8 +225,10 @@ def test_what_a_command_cannot_mend_is_one_clear_line(tmp_path, arguments, code,
     (tmp_path / "users").mkdir(mode=0o700)
     (tmp_path / "users" / "users.toml").write_text("version = 99\n")
     (tmp_path / "users" / "users.toml").chmod(0o600)
+    before = set(Path("/dev/shm").glob("gridbms-*"))
     found = gridbms(*(argument.replace("{tmp}", str(tmp_path)) for argument in arguments))
     assert found.returncode == code
+    assert set(Path("/dev/shm").glob("gridbms-*")) <= before, "something stayed on tmpfs"
     assert said in found.stderr
     assert "Traceback" not in found.stderr
 
