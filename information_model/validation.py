@@ -37,7 +37,7 @@ class InvalidConfiguration(ValueError):  # noqa: N818 - reads as the sentence "r
 
     def __init__(self, where: str, problems: Iterable[Problem]) -> None:
         self.where = where
-        self.problems: tuple[Problem, ...] = tuple(problems)
+        self.problems: tuple[Problem, ...] = tuple(dict.fromkeys(problems))  # a row for many racks errs but once
         super().__init__("\n".join(f"{where}: {problem}" for problem in self.problems))
 
     def __reduce__(self) -> tuple[type["InvalidConfiguration"], tuple[str, tuple[Problem, ...]]]:

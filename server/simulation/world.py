@@ -56,7 +56,9 @@ class World:
         self.state = State(site, EventPen(self._log), simulated=True)
         groups = plan_groups(site.catalogue)
         self._sampler = Sampler(groups)
-        self._writer = Writer(data, layout_of(groups), int(site.file.archive.max_size_gb * 1e9))
+        self._writer = Writer(
+            data, layout_of(groups), int(site.file.archive.max_size_gb * 1e9), site.file.archive.chunk_s
+        )
         self._writer.start()
         self._journal = JournalWriter(run, data)
         self._commands = 0

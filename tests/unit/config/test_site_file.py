@@ -50,6 +50,15 @@ def test_all_mistakes_come_at_once(tmp_path) -> None:
         assert "expected" in text
 
 
+def test_a_mistake_of_a_row_that_stands_for_many_racks_is_told_once(tmp_path) -> None:
+    text = (EXAMPLES / "demo.toml").read_text()
+    wrong = text.replace("[buses.array1]", "[buses.other1]")
+    with pytest.raises(InvalidConfiguration) as caught:
+        load_site(write(tmp_path, wrong))
+    assert len(caught.value.problems) == len({str(problem) for problem in caught.value.problems})
+    assert sum("array1" in problem.given for problem in caught.value.problems) == 1
+
+
 def test_two_racks_with_one_id_are_refused(tmp_path) -> None:
     twice = TESLA.replace('numbers = "1"', 'numbers = "1,1"')
     assert any("twice" in text for text in problems(tmp_path, twice).values())
