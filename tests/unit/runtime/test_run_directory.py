@@ -101,7 +101,12 @@ def test_a_second_instance_is_refused_with_the_pid_of_the_first(tmp_path: Path) 
     with lock(tmp_path):
         with pytest.raises(DataDirectoryLockedError, match=f"in use by process {os.getpid()}"):
             lock(tmp_path)
-        inherited = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, close_fds=False)
+        code = "print('up', flush=True); input()"
+        inherited = subprocess.Popen(
+            [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=False
+        )
+        assert inherited.stdout is not None
+        assert inherited.stdout.readline() == b"up\n"  # only now has it closed what a new program does not keep
     with lock(tmp_path):  # a child of the first does not keep it
         pass
     inherited.communicate(b"\n", timeout=30)

@@ -11,7 +11,9 @@ from server.runtime.tick import Tick, Wake
 
 
 def readable(wake: Wake) -> bool:
-    return bool(select.select([wake.fileno()], [], [], 0)[0])
+    poll = select.poll()
+    poll.register(wake.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def test_one_pulse_wakes_every_receiver_once(tmp_path: Path) -> None:
