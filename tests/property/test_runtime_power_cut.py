@@ -176,10 +176,13 @@ def live(log: Log, copy: Mirror, disk: ForgetfulDisk, rng: random.Random, told: 
     except PowerCutError:
         told.update({number: written[number] for number in written if number <= log.durable})
     copy.close()
+    page.close()
 
 
 def check(run: Path, data: Path, told: dict[int, bytes], outcome: Outcome) -> None:
-    there = {record.number: record.payload for record in Tail(run, data).poll(1_000_000, durable=True)}
+    tail = Tail(run, data)
+    there = {record.number: record.payload for record in tail.poll(1_000_000, durable=True)}
+    tail.close()
     outcome.lost += sum(number not in there for number in told)
     outcome.changed += sum(number in there and there[number] != payload for number, payload in told.items())
 
