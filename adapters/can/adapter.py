@@ -12,9 +12,10 @@ import numpy as np
 from can.interfaces import BACKENDS
 
 from adapters.api import BusSpec, Clock, RackRequest, Sink
+from adapters.back_off import BackOff
 from adapters.can.command import CommandFrame, CommandSender
 from adapters.can.frame import ERROR, EXTENDED, Frames
-from adapters.can.opening import BackOff, close_bus, start_in_thread
+from adapters.can.opening import close_bus, start_in_thread
 from adapters.can.pipeline import BusCounters, FramePipeline
 from adapters.can.reader import BusReader
 from adapters.can.watch import SourceWatch, bus_silence_ns

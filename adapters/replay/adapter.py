@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from adapters.api import BusSpec, Clock, RackRequest, Sink
+from adapters.back_off import BackOff
 from adapters.can.frame import Frames
-from adapters.can.opening import BackOff
 from adapters.can.pipeline import BusCounters, FramePipeline
 from adapters.can.watch import SourceWatch
 from adapters.errors import AdapterConfigurationError, Problem

@@ -6,12 +6,12 @@ import random
 from collections.abc import Sequence
 
 from adapters.api import Adapter, BusSpec, RackRequest, Sink
+from adapters.back_off import BackOff
 from adapters.errors import AdapterConfigurationError
 from adapters.registry import create_adapter
 
 log = logging.getLogger("gridbms.field")
 
-SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 10.0
 HEALTHY_AFTER_S = 10.0
 
 
@@ -21,7 +21,7 @@ class BusHost:
     def __init__(self, spec: BusSpec, sink: Sink) -> None:
         self.spec, self._sink = spec, sink
         self._adapter: Adapter | None = None
-        self._pause_s = SHORTEST_PAUSE_S
+        self._back_off = BackOff(random.Random())  # noqa: S311 - jitter needs no secrecy
         self._failed = False
         self._apply_failed = False
 
@@ -48,12 +48,11 @@ class BusHost:
             finally:
                 self._adapter = None
             if loop.time() - begun >= HEALTHY_AFTER_S:
-                self._pause_s = SHORTEST_PAUSE_S
+                self._back_off.reset()
             if not self._failed:
                 log.error("bus %s: %s; the adapter is started again until it holds", self.spec.name, reason)
                 self._failed = True
-            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter needs no secrecy
-            self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+            await asyncio.sleep(self._back_off.next_pause_s())
 
     def _healthy(self) -> None:
         if self._failed:

@@ -8,6 +8,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from adapters import back_off
 from adapters.api import Batch, BusSpec, RackRequest, Sink
 from information_model.enumerations import CommunicationState
 from information_model.quality import Quality
@@ -161,7 +162,7 @@ async def test_an_adapter_that_fails_is_started_again_and_told_once(
 ) -> None:
     Failing.starts.clear()
     monkeypatch.setattr(hosts, "create_adapter", Failing)
-    monkeypatch.setattr(hosts, "SHORTEST_PAUSE_S", 0.001)
+    monkeypatch.setattr(back_off, "SHORTEST_PAUSE_S", 0.001)
     slots = Slots(site.inputs[0])
     spec = bus_spec(site, Path("/run"), site.inputs[0], "array1")
     host = hosts.BusHost(spec, BusSink(slots.take, slots.health))
