@@ -74,18 +74,30 @@ Rules:
 - Limits are sent rounded down to the resolution of the signal and confined to what it can carry.
 """
 
-import re
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
-from information_model.validation import InvalidConfiguration, Problem, read_toml, validate
+from information_model.device_map_messages import Check, Command, Crc
+from information_model.device_map_points import MatrixPoint, Point, ScalarPoint
+from information_model.device_map_tables import Table
+from information_model.validation import InvalidConfiguration, Problem, examine, read_toml
+
+__all__ = [
+    "Check",
+    "Command",
+    "Crc",
+    "DeviceMap",
+    "MatrixPoint",
+    "Point",
+    "ScalarPoint",
+    "SlotRange",
+    "examine_device_map",
+    "load_device_map",
+]
 
 VERSION = 1
-
-REQUEST_FIELDS = ("desired", "charge_limit_a", "discharge_limit_a", "alive", "reset_counter")
-"""What a signal of a command may carry."""
 
 _REMEDIES = {
     "version": f"This program reads format version {VERSION}.",
@@ -94,197 +106,8 @@ _REMEDIES = {
     "dbc": "Put the DBC beside the map and write its file name.",
 }
 
-_MAX_ELEMENTS = 10_000
 _FILE_NAME = r"^[^/\\]+$"
-_POINT = r"^[A-Z][A-Za-z0-9]*(\.[A-Z][A-Za-z0-9]*){1,3}$"
-
-Seconds = Annotated[float, Field(gt=0, le=86_400)]
-Raw = Annotated[int, Field(ge=0, lt=1 << 64)]
-Byte = Annotated[int, Field(ge=0, le=255)]
-
-
-class _Table(BaseModel):
-    """Every table of a map: strict types, unknown keys refused, never changed, nan and inf refused."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-def _code_table(codes: dict[str, float]) -> dict[int, float]:
-    """Keys of a TOML table are text; 3 and 0x3 are the same code."""
-    try:
-        return {int(key, 0): value for key, value in codes.items()}
-    except ValueError as error:
-        raise ValueError("whole numbers as keys | Write for example { 0 = 1, 0x10 = 2 }.") from error
-
-
-class Crc(_Table):
-    """CRC-8 of a message. Parameters as in the catalogue of parametrised CRC algorithms."""
-
-    poly: Annotated[int, Field(ge=1, le=255)]
-    init: Byte = 0
-    reflected: bool = False
-    xorout: Byte = 0
-    byte: Annotated[int, Field(ge=0, le=7)]
-    over: Annotated[int, Field(ge=1, le=8)]
-    zeros: Annotated[int, Field(ge=0, le=64)] = 0
-    data_id: Byte | None = None
-
-    @property
-    def covered(self) -> tuple[int, ...]:
-        """Numbers of the bytes that are covered; the byte that carries the CRC is never among them."""
-        return tuple(number for number in range(self.over) if number != self.byte)
-
-
-class Counter(_Table):
-    """Alive counter inside a message: by signal name, or by start bit and length (little-endian)."""
-
-    signal: str | None = None
-    start: Annotated[int, Field(ge=0, le=63)] | None = None
-    length: Annotated[int, Field(ge=1, le=32)] | None = None
-    modulo: Annotated[int, Field(ge=2, le=1 << 32)] | None = None
-
-    @model_validator(mode="after")
-    def _one_way(self) -> "Counter":
-        by_bits = self.start is not None and self.length is not None
-        mixed = self.signal is not None and (self.start is not None or self.length is not None)
-        if mixed or (self.signal is None and not by_bits):
-            raise ValueError("either signal or start and length | Give one of the two, wholly.")
-        if self.start is not None and self.length is not None:
-            if self.start + self.length > 64:
-                raise ValueError("start + length of at most 64 | Shorten the counter.")
-            if self.modulo is not None and self.modulo > 1 << self.length:
-                raise ValueError(f"modulo of at most {1 << self.length} | Lower modulo.")
-        return self
-
-
-class Point(_Table):
-    """What scalars and matrices have in common."""
-
-    point: Annotated[str, Field(pattern=_POINT, max_length=128)]
-    signal: Annotated[str, Field(min_length=1, max_length=256)]
-    message: str | None = None
-    unit: str = ""
-    scale: float = 1.0
-    offset: float = 0.0
-    sign: Literal[1, -1] = 1
-    range: Annotated[tuple[float, float], Field(strict=False)] | None = None
-    invalid: Annotated[tuple[Raw, ...], Field(strict=False, max_length=64)] = ()
-    codes: Annotated[dict[str, float], Field(max_length=256)] = {}
-    period: Seconds
-    timeout: Seconds
-
-    @field_validator("codes")
-    @classmethod
-    def _codes_are_numbers(cls, codes: dict[str, float]) -> dict[str, float]:
-        _code_table(codes)
-        return codes
-
-    @model_validator(mode="after")
-    def _consistent(self) -> "Point":
-        if self.timeout < self.period:
-            raise ValueError(f"timeout of at least the period {self.period} s | Raise timeout.")
-        if self.range is not None and self.range[0] >= self.range[1]:
-            raise ValueError("range as [low, high] with low below high | Exchange the two.")
-        if self.scale == 0:
-            raise ValueError("scale other than 0 | Leave scale out where none is needed.")
-        return self
-
-    @property
-    def code_table(self) -> dict[int, float]:
-        """Raw code -> value; empty when the value is linear."""
-        return _code_table(self.codes)
-
-
-class MatrixPoint(Point):
-    """One value per cell or probe."""
-
-    count: Annotated[int, Field(ge=1, le=_MAX_ELEMENTS)]
-    first: int = 1
-
-    @field_validator("signal")
-    @classmethod
-    def _has_a_number(cls, signal: str) -> str:
-        try:
-            groups = re.compile(signal).groups
-        except re.error as error:
-            raise ValueError(f"a regular expression ({error}) | Correct the expression.") from error
-        if groups != 1:
-            raise ValueError(r"exactly one group, the number of the element | Write for example Cell_(\d+).")
-        return signal
-
-
-class ScalarPoint(Point):
-    """One value."""
-
-    @property
-    def count(self) -> int:
-        """A scalar takes one slot."""
-        return 1
-
-
-class Check(_Table):
-    """End-to-end protection of one message."""
-
-    message: str
-    crc: Crc | None = None
-    counter: Counter | None = None
-    liveness: bool = False
-
-    @model_validator(mode="after")
-    def _checks_something(self) -> "Check":
-        if self.crc is None and self.counter is None:
-            raise ValueError("crc, counter or both | Add what protects the message, or remove the check.")
-        if self.liveness and self.counter is None:
-            raise ValueError("a counter where liveness is true | Add the counter.")
-        return self
-
-
-class Safe(_Table):
-    """Signals of a command that replace the requested ones when the request is not to be trusted."""
-
-    zero_current: dict[str, float] = {}
-    open: dict[str, float] = {}
-
-
-class Command(_Table):
-    """A message that is sent to the device again and again."""
-
-    message: str
-    period: Annotated[float, Field(ge=0.005, le=60)]
-    signals: Annotated[dict[str, str | float], Field(min_length=1)]
-    codes: dict[str, dict[str, float]] = {}
-    modulo: Annotated[int, Field(ge=2, le=1 << 32)] | None = None
-    crc: Crc | None = None
-    safe: Safe
-
-    @field_validator("signals")
-    @classmethod
-    def _known_fields(cls, signals: dict[str, str | float]) -> dict[str, str | float]:
-        for name, field in signals.items():
-            if isinstance(field, str) and field not in REQUEST_FIELDS:
-                known = ", ".join(REQUEST_FIELDS)
-                raise ValueError(f"a number or one of {known} for {name} | Correct {field!r}.")
-        return signals
-
-    @field_validator("codes")
-    @classmethod
-    def _codes_are_numbers(cls, codes: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
-        for table in codes.values():
-            _code_table(table)
-        return codes
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> "Command":
-        named = {*self.codes, *self.safe.zero_current, *self.safe.open}
-        if unknown := named - set(self.signals):
-            raise ValueError(f"codes and safe to name signals of the command | Add {sorted(unknown)} to signals.")
-        if not self.safe.zero_current or not self.safe.open:
-            raise ValueError("safe with zero_current and open | Say what is sent when nothing may be requested.")
-        return self
-
-    def code_table(self, signal: str) -> dict[int, float]:
-        """Request value -> what is sent for it; empty when it is sent as it is."""
-        return _code_table(self.codes.get(signal, {}))
+_ROWS = ("matrix", "scalar", "check", "command")
 
 
 class SlotRange(NamedTuple):
@@ -297,7 +120,7 @@ class SlotRange(NamedTuple):
     timeout_s: float
 
 
-class DeviceMap(_Table):
+class DeviceMap(Table):
     """One map, validated in itself. Whether it fits its DBC is checked by the adapter, its points by the catalogue."""
 
     version: Literal[1]
@@ -359,10 +182,31 @@ class DeviceMap(_Table):
 
 def load_device_map(path: Path) -> DeviceMap:
     """The map in the file `path`; raises InvalidConfiguration with every mistake that is in it."""
+    found, mistakes = examine_device_map(path)
+    if found is None or mistakes:
+        raise InvalidConfiguration(str(path), mistakes)
+    return found
+
+
+def examine_device_map(path: Path) -> tuple[DeviceMap | None, tuple[Problem, ...]]:
+    """The map in the file `path` and every mistake that is in it.
+
+    Where there are any, the map is what remains without the wrong rows: good for further checks only; None where
+    nothing of use remains. Raises InvalidConfiguration when the file cannot be read.
+    """
     document = read_toml(path)
-    version = document.get("version")
-    if isinstance(version, int) and version != VERSION:
-        # Another version has other keys: one message says more than a list of keys that are unknown here.
-        row = Problem("version", str(version), str(VERSION), _REMEDIES["version"])
-        raise InvalidConfiguration(str(path), [row])
-    return validate(DeviceMap, document, str(path), _REMEDIES).placed_in(path.parent)
+    findings = examine(DeviceMap, document, _REMEDIES)
+    found = findings.model
+    if found is None:
+        usable: dict[str, Any] = {"version": VERSION, "name": path.stem, "kind": "can"}
+        usable |= {
+            key: value
+            for key, value in document.items()
+            if key in DeviceMap.model_fields and not findings.concerns(key)
+        }
+        for kind in _ROWS:
+            rows = document.get(kind)
+            if isinstance(rows, list):
+                usable[kind] = [row for number, row in enumerate(rows) if not findings.concerns(kind, number)]
+        found = examine(DeviceMap, usable).model
+    return (None if found is None else found.placed_in(path.parent)), findings.problems

@@ -1,8 +1,9 @@
 """Which part of the program writes which points, and what it needs for it.
 
-A point is instantiated where something on the site produces it: a device map (group `field`), the site file
-(configuration), or a line of this table whose needs are met. A test runs the
-cycle and compares: the core writes exactly these, no more and no less.
+A point is instantiated where something on the site produces it: a device map, the site file, or a line of this table whose
+needs are met. What the program writes itself is said here alone; `Point.producer` marks what comes from outside, the rack
+points that a device map may deliver (`FIELD`) and the configured ones (`CONFIGURATION`), and decides nothing else. A test
+compares the two: no point has two producers. Another runs the cycle: the core writes exactly these, no more and no less.
 """
 
 from collections.abc import Iterator

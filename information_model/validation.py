@@ -9,11 +9,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Generic, TypeGuard, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 Model = TypeVar("Model", bound=BaseModel)
+Location = tuple[int | str, ...]
+"""Where a value stands in a document: keys, and numbers from 0 in lists."""
 
 _LONGEST_VALUE = 80
 _LARGEST_FILE = 16 * 1024 * 1024
@@ -33,7 +36,7 @@ class Problem:
 
 
 class InvalidConfiguration(ValueError):  # noqa: N818 - reads as the sentence "raise InvalidConfiguration"
-    """A file is wrong; `.problems` lists every mistake that was found in it, in the order of the file."""
+    """A file is wrong; `.problems` lists every mistake that was found in it, each once, in the order of the checks."""
 
     def __init__(self, where: str, problems: Iterable[Problem]) -> None:
         self.where = where
@@ -85,33 +88,49 @@ class _Blank(dict[str, Any]):
         return "…"
 
 
-def _key_text(location: tuple[int | str, ...]) -> str:
+def _key_text(location: Location) -> str:
     text = ""
     for part in location:
+        if part == "[key]":  # pydantic's mark of a mistake in the name of a table, not in what the table holds
+            continue
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
     return text or "(whole file)"
 
 
-def _known_keys(model: type[BaseModel] | None, location: tuple[int | str, ...]) -> tuple[str, ...]:
-    """Keys that the table at `location` has, found by walking the models; empty when that cannot be told."""
+def _keys_at(model: type[BaseModel], location: Location) -> tuple[str, ...]:
+    """Keys that the table at `location` may have, found by walking the models; empty when that cannot be told."""
+    place: object = model
     for part in location:
-        if model is None:
-            return ()
-        if isinstance(part, int):
-            continue
-        field = next((f for n, f in model.model_fields.items() if part in (n, f.alias)), None)
-        model = _inner_model(field.annotation) if field is not None else None
-    return tuple(f.alias or n for n, f in model.model_fields.items()) if model is not None else ()
+        place = _inside(_plain(place), part)
+    table = _plain(place)
+    if not _is_model(table):
+        return ()
+    return tuple(field.alias or name for name, field in table.model_fields.items())
 
 
-def _inner_model(annotation: object) -> type[BaseModel] | None:
-    """The model inside `tuple[M, ...]`, `list[M]`, `M | None` and the like."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in getattr(annotation, "__args__", ()):
-        if (found := _inner_model(inner)) is not None:
-            return found
-    return None
+def _inside(annotation: object, part: int | str) -> object:
+    """Annotation of the value that is called `part` in a value of this annotation; None when that cannot be told."""
+    if _is_model(annotation):
+        return next((f.annotation for n, f in annotation.model_fields.items() if part in (n, f.alias)), None)
+    arguments = [argument for argument in get_args(annotation) if argument is not ...]
+    return arguments[-1] if arguments else None
+
+
+def _plain(annotation: object) -> object:
+    """The annotation without what `Annotated` adds and without `| None`."""
+    while get_origin(annotation) in (Annotated, UnionType, Union):
+        annotation = get_args(annotation)[0]
+    return annotation
+
+
+def _is_model(annotation: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def closest(name: str, known: Iterable[str], otherwise: str) -> str:
+    """The remedy for a name that does not exist: the known name that it resembles, or `otherwise`."""
+    close = difflib.get_close_matches(name, tuple(known), 1)
+    return f"Did you mean {close[0]}?" if close else otherwise
 
 
 def problems(
@@ -126,7 +145,7 @@ def problems(
     """
     rows = []
     for item in error.errors(include_url=False):
-        location = tuple(item["loc"])
+        location = item["loc"]
         context = _Blank(item.get("ctx", {}))
         kind = item["type"]
         name = next((str(part) for part in reversed(location) if isinstance(part, str)), "")
@@ -136,11 +155,9 @@ def problems(
         else:
             expected, remedy = _RULES.get(kind, (item["msg"], "Correct the value."))
             expected = expected.format_map(context)
-        if kind == "extra_forbidden":
-            known = _known_keys(model, location[:-1])
-            close = difflib.get_close_matches(name, known, 1)
-            remedy = f"Did you mean {close[0]}?" if close else remedy
-            expected = f"one of {', '.join(known)}" if known else expected
+        if kind == "extra_forbidden" and model is not None and (known := _keys_at(model, location[:-1])):
+            remedy = closest(name, known, remedy)
+            expected = f"one of {', '.join(known)}"
         remedy = (remedies or {}).get(name, remedy)
         given = "nothing" if kind == "missing" else shown(item["input"])
         rows.append(Problem(_key_text(location), given, expected, remedy))
@@ -156,8 +173,8 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             content = file.read(_LARGEST_FILE + 1)
-    except OSError as error:
-        reason = error.strerror or str(error)
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or str(error)
         raise InvalidConfiguration(
             where, [Problem("(file)", reason, "a readable file", "Check the path and its permissions.")]
         ) from error
@@ -176,11 +193,57 @@ def read_toml(path: Path) -> dict[str, Any]:
         ) from error
 
 
+@dataclass(frozen=True)
+class Findings(Generic[Model]):
+    """What the validation of a document found.
+
+    `model` is the document as a model, None where it has mistakes. `wrong` are the places of the mistakes; `spoilt` are
+    the places that cannot be used because of them: not the unknown keys, but what those were probably meant to be.
+    """
+
+    model: Model | None
+    problems: tuple[Problem, ...] = ()
+    wrong: frozenset[Location] = frozenset()
+    spoilt: frozenset[Location] = frozenset()
+
+    def concerns(self, *location: int | str) -> bool:
+        """True where a mistake stands at the location or within it."""
+        return _any_within(self.wrong, location)
+
+    def spoils(self, *location: int | str) -> bool:
+        """True where the value at the location, or something within it, cannot be used."""
+        return _any_within(self.spoilt, location)
+
+
+def _any_within(places: Iterable[Location], location: Location) -> bool:
+    return any(place[: len(location)] == location for place in places)
+
+
+def examine(
+    model: type[Model], document: Mapping[str, Any], remedies: Mapping[str, str] | None = None
+) -> Findings[Model]:
+    """`document` as a `model`, or every mistake that is in it. Parts without a mistake can still be used."""
+    try:
+        return Findings(model.model_validate(document))
+    except ValidationError as error:
+        wrong: set[Location] = set()
+        spoilt: set[Location] = set()
+        for item in error.errors(include_url=False):
+            place = item["loc"]
+            wrong.add(place)
+            if item["type"] != "extra_forbidden":
+                spoilt.add(place)
+            else:
+                meant = difflib.get_close_matches(str(place[-1]), _keys_at(model, place[:-1]), 1)
+                spoilt |= {(*place[:-1], key) for key in meant}
+        return Findings(None, tuple(problems(error, remedies, model)), frozenset(wrong), frozenset(spoilt))
+
+
 def validate(
     model: type[Model], document: Mapping[str, Any], where: str, remedies: Mapping[str, str] | None = None
 ) -> Model:
     """`document` as a `model`; raises InvalidConfiguration with all mistakes at once."""
-    try:
-        return model.model_validate(document)
-    except ValidationError as error:
-        raise InvalidConfiguration(where, problems(error, remedies, model)) from error
+    findings = examine(model, document, remedies)
+    if findings.model is None:
+        raise InvalidConfiguration(where, findings.problems)
+    return findings.model

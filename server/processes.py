@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from information_model.validation import InvalidConfiguration
+from server.exit_codes import ExitCode
 from server.logs import configure
 from server.runtime.parent import Beat, bind_to_parent
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from server.config.site import Site
 
 log = logging.getLogger("gridbms.process")
-
-STOPPED, CONFIGURATION, CANNOT_START = 0, 2, 3
 
 
 @dataclass
@@ -139,7 +138,7 @@ def run_process(arguments: list[str]) -> int:
         DUTIES[kind](task)
     except InvalidConfiguration as error:
         log.error("%s", error)
-        return CONFIGURATION
+        return ExitCode.CONFIGURATION
     except KeyboardInterrupt:
-        return STOPPED
-    return STOPPED
+        return ExitCode.STOPPED
+    return ExitCode.STOPPED

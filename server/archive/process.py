@@ -16,6 +16,7 @@ from server.archive.journal import JournalThread
 from server.archive.sampler import Sampler, layout_of
 from server.archive.writer import Writer
 from server.config.site import Site
+from server.exit_codes import ExitCode
 from server.runtime.block import Layout, Reader, Unavailable
 from server.runtime.health import HealthWriter
 from server.runtime.parent import Beat
@@ -25,7 +26,6 @@ from server.store.groups import plan_groups
 
 log = logging.getLogger("gridbms.archive")
 
-CONFIGURATION = 2
 SCALARS = ("value", "status", "source_time")
 HEALTH_PERIOD_S, DISK_PERIOD_S = 0.5, 10.0
 WAIT_MS = 200
@@ -91,6 +91,7 @@ class Archive:
             "damaged": writer.damaged + self._journal.damaged,
             "free_disk_ppm": self._disk.ppm,
             "journal_number": self._journal.number,
+            "dropped": writer.dropped,
         }
 
     def close(self) -> None:
@@ -134,7 +135,7 @@ def run_archive(site: Site, run: Path, data: Path, beat: Beat) -> None:
         archive = Archive(site, run, data)
     except WrongVersionError as error:
         log.error("%s", error)
-        sys.exit(CONFIGURATION)
+        sys.exit(ExitCode.CONFIGURATION)
     archive.begin()
     wake = Wake(run)
     poll = select.poll()

@@ -83,18 +83,20 @@ class Writer(threading.Thread):
         size = sum(part.scalars.nbytes + sum(m.value.nbytes for m in part.matrices) for part in parts.values())
         with self._lock:
             full = self._waiting >= QUEUE_LENGTH or (self._waiting > 0 and self._waiting_bytes + size > QUEUE_BYTES)
+            eased = self._waiting <= QUEUE_LENGTH // 2 and self._waiting_bytes <= QUEUE_BYTES // 2
             if not full:
                 self._waiting += 1
                 self._waiting_bytes += size
         if full:
             if not self._overflowing:
                 log.error("the disk has not kept up: samples are dropped from now on")
+            self._overflowing = True
             self.dropped += sum(len(part.scalars) + sum(len(m.value) for m in part.matrices) for part in parts.values())
         else:
-            if self._overflowing:
-                log.warning("samples are taken again; %d were dropped so far", self.dropped)
+            if self._overflowing and eased:  # at the brim it would be said at each sample that finds a place
+                log.warning("the disk keeps up again; %d samples were dropped since the start", self.dropped)
+                self._overflowing = False
             self._jobs.put(Job(history, epoch, utc_ns, parts, time.monotonic_ns(), size))
-        self._overflowing = full
 
     @property
     def backlog(self) -> int:

@@ -1,4 +1,4 @@
-"""The command line. Exit codes: 0 stopped cleanly, 2 configuration or usage, 3 cannot start."""
+"""The command line. What a command refuses is one clear line and an exit code of `server.exit_codes`."""
 
 import sys
 
@@ -8,11 +8,11 @@ from adapters.errors import AdapterError
 from information_model.validation import InvalidConfiguration
 from server import __version__
 from server.cli import certs, check, points, replay, run, simulate, users
+from server.exit_codes import ExitCode
 from server.pki.files import UnsafeFileError
 from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError
 from server.users import UsersError
 
-CONFIGURATION, CANNOT_START = 2, 3
 REFUSALS = (AdapterError, DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError)
 """What a command cannot mend: files, folders and captures that are not what they should be. Their text says it all."""
 
@@ -51,7 +51,7 @@ def main() -> None:
         app()
     except InvalidConfiguration as error:
         print(error, file=sys.stderr)
-        sys.exit(CONFIGURATION)
+        sys.exit(ExitCode.CONFIGURATION)
     except REFUSALS as error:
         print(f"gridbms: {error}", file=sys.stderr)
-        sys.exit(CANNOT_START)
+        sys.exit(ExitCode.CANNOT_START)

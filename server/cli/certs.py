@@ -4,6 +4,7 @@ from pathlib import Path
 
 import typer
 
+from server.exit_codes import ExitCode
 from server.pki.trust_store import CertificateNotFoundError, Listed, TrustFolder
 
 app = typer.Typer(help="Client certificates: list, trust, reject.", no_args_is_help=True)
@@ -33,7 +34,7 @@ def trust(thumbprint: str = typer.Argument(help="Thumbprint or its beginning."),
         typer.echo(_line(_store(data).trust(thumbprint)))
     except CertificateNotFoundError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.CONFIGURATION) from None
 
 
 @app.command("reject")
@@ -43,4 +44,4 @@ def reject(thumbprint: str = typer.Argument(help="Thumbprint or its beginning.")
         typer.echo(_line(_store(data).reject(thumbprint)))
     except CertificateNotFoundError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(2) from None
+        raise typer.Exit(ExitCode.CONFIGURATION) from None

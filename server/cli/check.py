@@ -8,23 +8,23 @@ from information_model.alarms import TABLE as ALARMS
 from information_model.commands import TABLE as COMMANDS
 from information_model.points.row import Level
 from information_model.validation import InvalidConfiguration
-from server.config.site import Site, load_site
+from server.config.site import Site, build_site, read_draft
 from server.field.buses import check_buses
 from server.field.plant import check_plant
 
 
 def check(site: Path = typer.Argument(help="Site file (TOML).")) -> None:
     """Check a site file and say what follows from it."""
-    found = load_site(site)
-    require_buses(found)
-    print(report(found))
+    print(report(checked_site(site)))
 
 
-def require_buses(site: Site) -> None:
-    """Adapters and plant must be able to use what the file gives them; raises InvalidConfiguration with all mistakes."""
-    mistakes = check_buses(site) + check_plant(site)
+def checked_site(path: Path) -> Site:
+    """Site of a file that its adapters and the plant can use; raises InvalidConfiguration with all mistakes at once."""
+    draft = read_draft(path)
+    mistakes = [*draft.mistakes, *check_buses(draft), *check_plant(draft)]
     if mistakes:
-        raise InvalidConfiguration(str(site.path), mistakes)
+        raise InvalidConfiguration(str(path), mistakes)
+    return build_site(draft)
 
 
 def report(site: Site) -> str:

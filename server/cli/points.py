@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from information_model.exports import as_csv, as_markdown
+from server.config.examples import demo_site
 from server.config.site import load_site
 
 
@@ -17,7 +18,9 @@ class Format(Enum):
 
 
 def points(
-    site: Path = typer.Argument(Path("examples/demo.toml"), help="Site file (TOML)."),
+    site: Path = typer.Argument(
+        default_factory=demo_site, show_default="the demonstration plant", help="Site file (TOML)."
+    ),
     form: Format = typer.Option(Format.CSV, "--format", help="csv or md."),
 ) -> None:
     """Print every point of a site: id, type, unit, range, history and references."""

@@ -15,20 +15,19 @@ import typer
 from information_model.catalogue import Catalogue
 from information_model.points.row import Level
 from information_model.roles import Role
-from server.cli.check import require_buses
-from server.config.site import Site, load_site
+from server.cli.check import checked_site
+from server.config.examples import demo_site
+from server.config.site import Site
+from server.exit_codes import ExitCode
 from server.logs import configure
-from server.pki.files import UnsafeFileError, make_private_folder
+from server.pki.files import make_private_folder
 from server.runtime.block import Layout, Reader, Unavailable
-from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError, lock, require_space, run_directory
+from server.runtime.rundir import lock, needed_space, require_space, run_directory
 from server.supervisor.duties import StartOptions
 from server.supervisor.supervisor import Supervisor, clear_run
-from server.users import UserDirectory, UsersError
+from server.users import UserDirectory
 
-CANNOT_START = 3
-LOG_BYTES = 64 << 20
 DEMO_DATA = Path(".demo")
-DEMO_SITE = Path("examples/demo.toml")
 DEMO_USERS = (
     ("observer", Role.OBSERVER),
     ("operator", Role.OPERATOR),
@@ -49,21 +48,25 @@ def run(
     run_dir: Path | None = RUN,
 ) -> None:
     """Run a site until it is told to stop."""
-    found = load_site(site)
-    require_buses(found)
+    found = checked_site(site)
     raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, print_endpoint))
 
 
 def demo(
     data: Path = typer.Option(DEMO_DATA, "--data", help="Data directory."),
-    site: Path = typer.Option(DEMO_SITE, "--site", help="Site file (TOML) with a simulated plant."),
+    site: Path = typer.Option(
+        ...,
+        "--site",
+        default_factory=demo_site,
+        show_default="the demonstration plant",
+        help="Site file (TOML) with a simulated plant.",
+    ),
     opcua_port: int | None = PORT,
     opcua_host: str | None = HOST,
     run_dir: Path | None = RUN,
 ) -> None:
     """Run the demonstration plant: simulated racks on a real bus, all faces, four users."""
-    found = load_site(site)
-    require_buses(found)
+    found = checked_site(site)
     raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, print_endpoint, demo_users))
 
 
@@ -101,32 +104,29 @@ def start(
     announce: Callable[[dict[str, object]], None],
     prepare: Callable[[Path], object] = lambda data: UserDirectory(data).list(),
 ) -> int:
-    """Check the directories, then supervise until the end. Returns the exit code.
+    """Check the directories, then supervise until the end. Returns the exit code; raises what `server.cli` refuses with.
 
     `prepare` gets the data directory once it is ours; by default it reads the users, because a face could not.
     """
     configure("supervisor")
-    try:
-        make_private_folder(data)
-        with lock(data):
-            run = run_directory(data, run_dir)
+    make_private_folder(data)
+    with lock(data):
+        run = run_directory(data, run_dir)
+        try:
             try:
-                require_space(run, Layout(site.catalogue.columns()).size * 2 + LOG_BYTES)
+                require_space(run, needed_space(Layout(site.catalogue.columns()).size))
                 options = StartOptions(
                     site_file.resolve(), run, data.resolve(), port, host, simulate=site.file.simulator is not None
                 )
                 prepare(data)
                 supervisor = Supervisor(site, options, announce, StatusLine(site, run).turn)
-            except KeyboardInterrupt:  # from here on the supervisor takes signals itself
-                clear_run(run)
-                return 0
             except Exception:
                 clear_run(run)
                 raise
             return supervisor.run()
-    except (DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError) as error:
-        print(f"cannot start: {error}", file=sys.stderr)
-        return CANNOT_START
+        except KeyboardInterrupt:  # while it runs, the supervisor takes signals itself: nothing runs yet, or no more
+            clear_run(run)
+            return ExitCode.STOPPED
 
 
 class StatusLine:

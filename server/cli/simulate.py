@@ -8,10 +8,12 @@ from pathlib import Path
 import typer
 
 from information_model.validation import InvalidConfiguration, Problem
+from server.config.examples import demo_site
 from server.config.site import Site, load_site
 from server.logs import configure
 from server.pki.files import make_private_folder
-from server.runtime.rundir import lock, remove_run, run_directory
+from server.runtime.block import Layout
+from server.runtime.rundir import lock, needed_space, remove_run, require_space, run_directory
 
 PROGRESS_S = 2.0
 CONNECT_AFTER_S = 5.0
@@ -19,7 +21,11 @@ BACKLOG = 500
 
 
 def simulate(
-    site: Path = typer.Argument(Path("examples/demo.toml"), help="Site file (TOML) with a simulated plant."),
+    site: Path = typer.Argument(
+        default_factory=demo_site,
+        show_default="the demonstration plant",
+        help="Site file (TOML) with a simulated plant.",
+    ),
     data: Path = typer.Option(..., "--data", help="Data directory for archive and journal; must be new."),
     hours: float = typer.Option(24.0, "--hours", min=0.001, help="Simulated time."),
     step: float = typer.Option(0.5, "--step", min=0.05, max=0.9, help="Simulated time between two cycles, in seconds."),
@@ -44,6 +50,7 @@ def simulate(
     with lock(data):
         run = run_directory(data)
         try:
+            require_space(run, needed_space(Layout(found.catalogue.columns()).size))
             play(found, run, data, int(begin.timestamp()) * 1_000_000_000, hours * 3600, step, connect=connect)
         finally:
             remove_run(run)

@@ -6,6 +6,7 @@ from pathlib import Path
 import typer
 
 from information_model.roles import Origin, parse_role
+from server.exit_codes import ExitCode
 from server.pki.files import make_private_folder
 from server.users import UserDirectory, UsersError
 
@@ -15,7 +16,7 @@ DATA = typer.Option(Path(".demo"), "--data", help="Data directory.")
 
 def _fail(error: Exception) -> None:
     typer.echo(str(error), err=True)
-    raise typer.Exit(2)
+    raise typer.Exit(ExitCode.CONFIGURATION)
 
 
 @app.command("add")

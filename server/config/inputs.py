@@ -11,27 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.catalogue import Catalogue
-from information_model.device_map import DeviceMap
 from information_model.points.row import Kind, Level
 from server.config.model import SiteFile
-
-
-@dataclass(frozen=True, slots=True)
-class RackSource:
-    """A rack as a source of values. `ordinal` is its ordinal in the topology."""
-
-    element: str
-    ordinal: int
-    bus: str
-    node: int
-    map: DeviceMap
+from server.config.racks import Rack
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
     """A source with its place: `index` among the sources of the process, `first_slot` in its block."""
 
-    source: RackSource
+    source: Rack
     index: int
     first_slot: int
 
@@ -102,7 +91,7 @@ OUTPUT_COLUMNS = (
 """What the core asks of each source. `desired`: codes of information_model.enumerations.Desired."""
 
 
-def plan_inputs(file: SiteFile, racks: Iterable[RackSource], catalogue: Catalogue) -> tuple[InputPlan, ...]:
+def plan_inputs(file: SiteFile, racks: Iterable[Rack], catalogue: Catalogue) -> tuple[InputPlan, ...]:
     """One plan per field process, in the order in which the site file names them."""
     by_process: dict[str, list[str]] = {}
     for name, bus in file.buses.items():
@@ -111,7 +100,7 @@ def plan_inputs(file: SiteFile, racks: Iterable[RackSource], catalogue: Catalogu
     return tuple(_plan(process, buses, racks, catalogue) for process, buses in by_process.items())
 
 
-def _plan(process: str, buses: list[str], racks: list[RackSource], catalogue: Catalogue) -> InputPlan:
+def _plan(process: str, buses: list[str], racks: list[Rack], catalogue: Catalogue) -> InputPlan:
     sources: list[PlannedSource] = []
     first = 0
     for bus in buses:

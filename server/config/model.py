@@ -4,19 +4,61 @@ The format carries `version = 1` and is frozen in docs/formats.md; a later versi
 """
 
 import re
+from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator
 
 from information_model.enumerations import CellChemistry
+from information_model.topology import RackShape
+
+VERSION = 1
+REMEDIES = {"version": f"This program reads site files of version {VERSION}."}
+"""Better remedies than the general ones, by key."""
 
 
 class Section(BaseModel):
-    """Base of all sections: immutable, nothing beside the named keys."""
+    """Base of all sections: immutable, nothing beside the named keys, every number finite."""
 
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+def numbers(text: str) -> list[int]:
+    """Numbers of a list such as `1-12,15`, in its order; ValueError says what is wrong."""
+    found: list[int] = []
+    for part in text.replace(" ", "").split(","):
+        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= first <= last:
+            raise ValueError(f"numbers of 1 to 999 and ranges such as 1-12,15 | {part!r} is neither.")
+        found += range(first, last + 1)
+    return found
+
+
+def _readable(text: str) -> str:
+    numbers(text)
+    return text
+
+
+def _day(text: str) -> str:
+    if text:
+        try:
+            date.fromisoformat(text)
+        except ValueError:
+            raise ValueError("a day such as 2026-05-31 | Write year, month and day.") from None
+    return text
+
+
+def _scalar(value: object) -> object:
+    # A union of types would be told as one mistake per type.
+    if not isinstance(value, str | int | float):
+        raise ValueError("text, a number, true or false | Write a single value.")  # noqa: TRY004 - pydantic's way
+    return value
+
+
+Numbers = Annotated[str, AfterValidator(_readable)]
+Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$"), AfterValidator(_day)]
+Option = Annotated[str | int | float | bool, PlainValidator(_scalar)]
 Positive = Annotated[float, Field(gt=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
@@ -32,8 +74,8 @@ class Identity(Section):
     software_revision: str = ""
     asset_id: str = ""
     location: str = ""
-    commissioning_date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
-    manufacturing_date: str = Field("", pattern=r"^(\d{4}-\d{2}-\d{2})?$")
+    commissioning_date: Day = ""
+    manufacturing_date: Day = ""
 
 
 class SiteSection(Identity):
@@ -81,6 +123,11 @@ class RackType(Section):
         return self.cell or CELL_LIMITS[self.chemistry]
 
     @property
+    def shape(self) -> RackShape:
+        """What the rack is made of."""
+        return RackShape(self.modules, self.cells_per_module, self.probes_per_module)
+
+    @property
     def cells_in_series(self) -> int:
         """Cells in series of the rack."""
         return self.modules * self.cells_per_module
@@ -114,23 +161,17 @@ class Bus(Section):
 
     adapter: Identifier
     process: Identifier = "field1"
-    options: dict[str, str | int | float | bool] = {}
+    options: dict[str, Option] = {}
 
 
 class Racks(Identity):
     """Racks of one array that are alike. `{array}` and `{rack}` in `bus` and `serial_number` stand for the numbers."""
 
-    numbers: str
+    numbers: Numbers
     type: Identifier
     bus: str
     map: str
     node: Annotated[int, Field(ge=0)] | None = None
-
-    @field_validator("numbers")
-    @classmethod
-    def _readable(cls, text: str) -> str:
-        numbers(text)
-        return text
 
 
 class Array(Identity):
@@ -162,7 +203,7 @@ class OpcUaSection(Section):
     max_connections: Annotated[int, Field(ge=1, le=5000)] = 200
     max_connections_per_address: Annotated[int, Field(ge=1, le=5000)] = 20
     max_subscriptions_per_session: Annotated[int, Field(ge=1, le=1000)] = 50
-    max_monitored_items_per_session: Annotated[int, Field(ge=1, le=2_000_000)] = 250_000
+    max_monitored_items_per_session: Annotated[int, Field(ge=1, le=500_000)] = 250_000
 
 
 class ArchiveSection(Section):
@@ -198,17 +239,3 @@ class SiteFile(Section):
     opcua: OpcUaSection = OpcUaSection()
     archive: ArchiveSection = ArchiveSection()
     simulator: SimulatorSection | None = None
-
-
-def numbers(text: str) -> list[int]:
-    """Numbers of a list such as `1-12,15`; ValueError says what is wrong."""
-    found: list[int] = []
-    for part in text.replace(" ", "").split(","):
-        match = re.fullmatch(r"(\d{1,3})(?:-(\d{1,3}))?", part)
-        if match is None:
-            raise ValueError(f"{text!r}: {part!r} is neither a number nor a range such as 1-12")
-        first, last = int(match[1]), int(match[2] or match[1])
-        if last < first:
-            raise ValueError(f"{text!r}: the range {part} runs backwards")
-        found += range(first, last + 1)
-    return found

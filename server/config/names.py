@@ -1,29 +1,30 @@
-"""Configuration names that the tables use in expressions (`rack.max_voltage_v`), and the values of constant points."""
+"""Configuration names that the tables use in expressions (`rack.max_voltage_v`), and their values on a site."""
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
+from collections.abc import Sequence
 
-from information_model.catalogue import Constant
-from information_model.enumerations import BatteryType
-from server.config.model import Identity, RackType, SiteFile
+from information_model.points.row import Level
+from information_model.topology import Topology
+from server.config.model import RackType, SiteFile
+from server.config.racks import Rack
 
-RackNames = dict[str, float]
-
-IDENTITY_POINTS = {
-    "ComponentName": "name",
-    "Manufacturer": "manufacturer",
-    "Model": "model",
-    "SerialNumber": "serial_number",
-    "HardwareRevision": "hardware_revision",
-    "SoftwareRevision": "software_revision",
-    "AssetId": "asset_id",
-    "Location": "location",
-    "CommissioningDate": "commissioning_date",
-    "ManufacturingDate": "manufacturing_date",
-}
+Names = dict[str, float]
 
 
-def rack_names(kind: RackType) -> RackNames:
+def site_names(file: SiteFile, topology: Topology, racks: Sequence[Rack]) -> dict[str, Names]:
+    """Element id -> the names that an expression for it may use: its own and those of all elements above it."""
+    system = override(file, group_names("system", [rack.kind for rack in racks]))
+    found = {"ESS": system}
+    for array in topology.of_level(Level.ARRAY):
+        below = [racks[rack.ordinal].kind for rack in topology.racks_below(array)]
+        found[array.name] = system | group_names("array", below)
+    for rack, element in zip(racks, topology.of_level(Level.RACK), strict=True):
+        found[rack.element] = found[topology.elements[element.parent].name] | rack_names(rack.kind)
+        for module in topology.children[element.index]:
+            found[topology.elements[module].name] = found[rack.element]
+    return found
+
+
+def rack_names(kind: RackType) -> Names:
     """Names of a rack and its modules."""
     return {
         "rack.rated_energy_wh": kind.rated_energy_wh,
@@ -36,7 +37,7 @@ def rack_names(kind: RackType) -> RackNames:
     }
 
 
-def group_names(scope: str, racks: list[RackType]) -> RackNames:
+def group_names(scope: str, racks: list[RackType]) -> Names:
     """Names of an array or the system: sums over its racks, the highest voltage; power at nominal voltage."""
     return {
         f"{scope}.rated_energy_wh": sum(rack.rated_energy_wh for rack in racks),
@@ -51,54 +52,7 @@ def group_names(scope: str, racks: list[RackType]) -> RackNames:
     }
 
 
-def identification(element: str, identity: Identity, defaults: Mapping[str, str]) -> dict[tuple[str, str], Constant]:
-    """Constants of the group Identification; dates become UTC nanoseconds, an empty text gives no point."""
-    found: dict[tuple[str, str], Constant] = {}
-    for point, key in IDENTITY_POINTS.items():
-        text = getattr(identity, key) or defaults.get(key, "")
-        if text:
-            found[element, f"Identification.{point}"] = _date(text) if key.endswith("_date") else text
-    return found
-
-
-def _date(text: str) -> int:
-    return int(datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1_000_000_000
-
-
-def rack_constants(element: str, kind: RackType) -> dict[tuple[str, str], Constant]:
-    """Nameplate and configuration of a rack."""
-    limits = kind.limits
-    values: dict[str, Constant] = {
-        "Nameplate.BatteryType": int(BatteryType.LITHIUM_ION),
-        "Nameplate.CellChemistry": int(kind.chemistry_code),
-        "Nameplate.NominalVoltage": kind.nominal_voltage_v,
-        "Nameplate.RatedCapacity": kind.rated_capacity_ah,
-        "Nameplate.RatedChargeCurrent": kind.max_charge_current_a,
-        "Nameplate.RatedDischargeCurrent": kind.max_discharge_current_a,
-        "Nameplate.RatedChargeVoltage": kind.cells_in_series * limits.max_v,
-        "Nameplate.RatedEnergy": kind.rated_energy_wh,
-        "Configuration.CellsInParallel": kind.cells_in_parallel,
-        "Configuration.CellsInSeries": kind.cells_in_series,
-        "Configuration.ModuleCount": kind.modules,
-        "Configuration.ProbeCount": kind.modules * kind.probes_per_module,
-    }
-    return {(element, path): value for path, value in values.items()}
-
-
-def group_constants(element: str, scope: str, names: RackNames, rack_count: int) -> dict[tuple[str, str], Constant]:
-    """Nameplate of an array or the system."""
-    values: dict[str, Constant] = {
-        "Nameplate.BatteryType": int(BatteryType.LITHIUM_ION),
-        "Nameplate.RatedChargePower": names[f"{scope}.rated_charge_power_w"],
-        "Nameplate.RatedDischargePower": names[f"{scope}.rated_discharge_power_w"],
-        "Nameplate.RatedEnergy": names[f"{scope}.rated_energy_wh"],
-    }
-    if scope == "array":
-        values |= {"Nameplate.RatedCapacity": names["array.rated_capacity_ah"], "State.RackCount": rack_count}
-    return {(element, path): value for path, value in values.items()}
-
-
-def override(file: SiteFile, names: RackNames) -> RackNames:
+def override(file: SiteFile, names: Names) -> Names:
     """System names with the ratings that the site file states."""
     stated = {
         "system.rated_charge_power_w": file.site.rated_charge_power_w,

@@ -1,22 +1,33 @@
 """The buses of a field process as their adapters want them."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from itertools import accumulate
 from pathlib import Path
 
 from adapters.api import BusSpec, SourceSpec
 from adapters.errors import AdapterConfigurationError
 from adapters.registry import create_adapter
+from information_model.device_map import DeviceMap
 from information_model.validation import Problem
 from server.config.inputs import InputPlan, PlannedSource
-from server.config.site import Site
+from server.config.model import Bus
+from server.config.site import Draft, Site
+
+FRAME_ADAPTERS = ("can", "replay")
+"""Adapters of the program that decode frames."""
 
 
 def resolved_options(site: Site, run: Path, bus: str) -> dict[str, object]:
     """Options of a bus with `{run}` and `{site}` replaced by the run directory and the folder of the site file."""
-    folder = str(site.path.resolve().parent)
+    return _resolved(site.file.buses[bus], site.path, run)
+
+
+def _resolved(bus: Bus, site_file: Path, run: Path) -> dict[str, object]:
+    folder = str(site_file.resolve().parent)
     return {
         key: value.replace("{run}", str(run)).replace("{site}", folder) if isinstance(value, str) else value
-        for key, value in site.file.buses[bus].options.items()
+        for key, value in bus.options.items()
     }
 
 
@@ -34,13 +45,81 @@ def bus_spec(site: Site, run: Path, plan: InputPlan, bus: str) -> BusSpec:
     return BusSpec(bus, site.file.buses[bus].adapter, resolved_options(site, run, bus), sources)
 
 
-def check_buses(site: Site, run: Path = Path("/run")) -> list[Problem]:
-    """Every mistake that the adapters of the site find in their options, maps and databases; nothing is opened."""
+def check_buses(draft: Draft, run: Path = Path("/run")) -> list[Problem]:
+    """Every mistake that adapters find in options, maps and databases; nothing is opened. Wrong buses are left out."""
+    specs = [_draft_spec(draft, run, name, bus) for name, bus in draft.sections.buses.items() if bus is not None]
+    refusals = [(spec, error) for spec in specs if (error := _refusal(spec)) is not None]
+    if not refusals and not draft.mistakes:
+        return []
+    # An adapter that has refused an option has not looked at its maps, and a map may have lost all its racks.
+    found, misfits = _misfits(draft.maps)
+    for spec, error in refusals:
+        for cause in (error, _colliding_nodes(spec)):
+            if cause is not None and cause.where not in misfits:
+                found += _rows(cause, spec.name, unclear=spec.name in draft.sections.unclear_buses)
+    return list(dict.fromkeys(found))
+
+
+def _draft_spec(draft: Draft, run: Path, name: str, bus: Bus) -> BusSpec:
+    """A bus with those of its sources that are known."""
+    racks = [
+        (rack.element, rack.node, rack.map)
+        for rack in draft.racks
+        if rack.bus == name and rack.node is not None and rack.map is not None
+    ]
+    first = accumulate((device.slot_count for _, _, device in racks), initial=0)
+    sources = tuple(SourceSpec(*rack, first_slot) for rack, first_slot in zip(racks, first, strict=False))
+    return BusSpec(name, bus.adapter, _resolved(bus, draft.path, run), sources)
+
+
+def _refusal(spec: BusSpec) -> AdapterConfigurationError | None:
+    try:
+        create_adapter(spec)
+    except AdapterConfigurationError as error:
+        return error
+    except Exception as error:  # noqa: BLE001 - whatever a plug-in raises is one more mistake, not the end of the check
+        expected = "an adapter that can be made from these options and maps"
+        row = Problem("adapter", repr(spec.adapter), expected, f"It failed with {error!r}.")
+        return AdapterConfigurationError(f"bus {spec.name}", [row])
+    return None
+
+
+def _misfits(maps: Mapping[str, DeviceMap]) -> tuple[list[Problem], set[str]]:
+    """What in the maps does not fit their databases, and how adapters call the maps of which this is said."""
+    from adapters.can.database import bind  # only a wrong file needs it here
+
     found: list[Problem] = []
-    for plan in site.inputs:
-        for bus in plan.buses:
-            try:
-                create_adapter(bus_spec(site, run, plan, bus))
-            except AdapterConfigurationError as error:
-                found += [replace(row, key=f"buses.{bus}: {row.key}") for row in error.problems]
+    misfits: set[str] = set()
+    for name, device in maps.items():
+        try:
+            bind(device)
+        except AdapterConfigurationError as error:
+            found += [replace(row, key=f"map {name}: {row.key}") for row in error.problems]
+            misfits.add(error.where)
+    return found, misfits
+
+
+def _colliding_nodes(spec: BusSpec) -> AdapterConfigurationError | None:
+    """What an adapter has to say about the nodes of its racks, whatever else has kept it from saying so."""
+    from adapters.can.tables import DecodeTables  # only a wrong file needs it here
+
+    if spec.adapter in FRAME_ADAPTERS:
+        try:
+            DecodeTables(spec.sources)
+        except AdapterConfigurationError as error:
+            return error
+    return None
+
+
+def _rows(error: AdapterConfigurationError, bus: str, *, unclear: bool) -> list[Problem]:
+    """The rows of a refusal under keys of the site file; without its options where those are `unclear`."""
+    found = []
+    for row in error.problems:
+        is_option = error.where == f"bus {bus}" and row.key.isidentifier() and row.key != "adapter"
+        if row.key == "adapter":
+            found.append(replace(row, key=f"buses.{bus}.adapter"))
+        elif not is_option:
+            found.append(replace(row, key=f"buses.{bus}: {row.key}"))
+        elif not unclear:
+            found.append(replace(row, key=f"buses.{bus}.options.{row.key}"))
     return found

@@ -40,7 +40,7 @@ class AttributeServices:
         if not _SOURCE <= times <= _NEITHER:
             code = Codes.BadTimestampsToReturnInvalid
             return wire.response_head(_Ids.ServiceFault_Encoding_DefaultBinary, handle, code)
-        self._image.expire()
+        self._image.refresh()
         pace, results = Pace(), []
         for item in params.NodesToRead:
             results.append(self.data_value(session.roles, item, times))

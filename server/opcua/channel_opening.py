@@ -18,7 +18,8 @@ from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_
 from server.opcua.certificate_validation import CertificateRefusedError, split_chain
 from server.opcua.decoding import Scan, structure
 from server.opcua.errors import ChannelError, ServiceFaultError
-from server.opcua.secure_channel import NONE_URI, POLICIES, OpenRequestHeader, parse_open_header, unseal_open
+from server.opcua.open_message import OpenRequestHeader, parse_open_header, unseal_open
+from server.opcua.policies import NONE_URI, POLICIES
 
 if TYPE_CHECKING:
     from server.opcua.processor import Processor
@@ -121,6 +122,6 @@ class ChannelOpener:
         body = struct_to_binary(response)
         if renewal or not channel.secured:
             # In the loop: publish responses are being sealed on this channel, and their order is their number.
-            self._processor.connection.write(channel.seal_open(body, request_id))
+            self._processor.connection.write((channel.seal_open(body, request_id),))
         else:
-            self._processor.connection.write(await self._processor.in_pool(channel.seal_open, body, request_id))
+            self._processor.connection.write((await self._processor.in_pool(channel.seal_open, body, request_id),))

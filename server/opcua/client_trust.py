@@ -87,9 +87,9 @@ class ClientTrust:
             return False
         return True
 
-    async def reload(self) -> bool:
-        """Look at the folders; True when the trust list has changed."""
-        changed = await asyncio.get_running_loop().run_in_executor(self._pool, self.folder.reload)
+    def reload(self) -> bool:
+        """Look at the folders; True when the trust list has changed. Does file I/O: call it in a worker thread."""
+        changed = self.folder.reload()
         if changed:
             store = self.folder.store
             log.info(

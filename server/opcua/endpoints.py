@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from asyncua import ua
 from asyncua.crypto import security_policies
 
-from server.opcua.secure_channel import NONE_URI
+from server.opcua.policies import NONE_URI
 
 TRANSPORT = "http://opcfoundation.org/UA-Profile/Transport/uatcp-uasc-uabinary"
 _AES256 = security_policies.SecurityPolicyAes256Sha256RsaPss.URI

@@ -14,6 +14,7 @@ from asyncua import ua
 
 from server import __version__
 from server.config.site import Site
+from server.exit_codes import ExitCode
 from server.opcua.address_space.browse import Browser
 from server.opcua.address_space.computed import Computed
 from server.opcua.address_space.stored import Stored
@@ -31,6 +32,7 @@ from server.opcua.publishing.methods import SubscriptionMethods
 from server.opcua.server import OpcUaServer
 from server.opcua.subscription_services import SubscriptionServices
 from server.opcua.view_services import ViewServices
+from server.runtime.follower import Follower, Pause
 from server.runtime.health import HealthWriter
 from server.runtime.link import LinkClient, LinkDown, Request, new_id
 from server.runtime.parent import Beat
@@ -42,7 +44,6 @@ from server.store.history import History
 log = logging.getLogger("gridbms.opcua")
 
 FIRST_IMAGE_S = 15.0
-CANNOT_LISTEN = 3
 HEALTH_PERIOD_S = 0.5
 WAITING_AUDITS = 10_000
 
@@ -124,19 +125,28 @@ class Face:
                 await server.aspace.write_attribute_value(node, ua.AttributeIds.Value, ua.DataValue(variant))
 
     async def follow(self, beat: Beat) -> None:
-        """Sample whenever an image is published; after a quarter of a second without one see whether it is too old."""
-        wake = Wake(self.run)
-        health = HealthWriter(self.run, "opcua")
+        """Sample when an image is published and something is due; when none comes for a while, time goes on without."""
+        assert self.engine is not None
+        engine, wake, health = self.engine, Wake(self.run), HealthWriter(self.run, "opcua")
         due = 0.0
+
+        def turn(announced: bool) -> Pause:
+            nonlocal due
+            if announced:
+                engine.on_image()
+                pause = Pause(deaf_s=engine.rest_s())
+            else:
+                pause = Pause(patience_s=engine.step())
+            beat.beat()
+            if time.monotonic() >= due:
+                due = time.monotonic() + HEALTH_PERIOD_S
+                health.write(self._counters(), time.monotonic_ns(), time.time_ns())
+            return pause
+
+        follower = Follower(wake, turn)
+        engine.on_rouse = follower.hear
         try:
-            while True:
-                await wake.wait()
-                if self.image.refresh() and self.engine is not None:
-                    self.engine.on_image()
-                beat.beat()
-                if time.monotonic() >= due:
-                    due = time.monotonic() + HEALTH_PERIOD_S
-                    health.write(self._counters(), time.monotonic_ns(), time.time_ns())
+            await follower.run()
         finally:
             wake.close()
             health.close()
@@ -164,6 +174,7 @@ def limits_of(site: Site) -> Limits:
         sessions=settings.max_sessions,
         subscriptions_per_session=settings.max_subscriptions_per_session,
         monitored_items_per_session=settings.max_monitored_items_per_session,
+        monitored_items_per_subscription=settings.max_monitored_items_per_session,
         minimum_sample_rate_ms=site.file.core.period_s * 1000,
     )
 
@@ -195,7 +206,7 @@ async def serve(site: Site, run: Path, data: Path, beat: Beat, host: str, port: 
             log.error(
                 "OPC UA cannot listen on %s port %d: %s; free the port or choose another", host, port, error.strerror
             )
-            raise SystemExit(CANNOT_LISTEN) from None
+            raise SystemExit(ExitCode.CANNOT_START) from None
         tell_serving(run, "opcua", {"endpoint": face.server.endpoint_url, "port": bound})
         log.info("OPC UA serves at %s", face.server.endpoint_url)
         beat.ready()

@@ -6,12 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.opcua import wire
+from server.opcua.wire import Pieces
 from server.store.chunk import Samples
 
 HISTORY_DATA = 658
 
 
-def data_values(built_in: int, samples: Samples, shape: tuple[int, ...] = ()) -> bytes:
+def data_values(built_in: int, samples: Samples, shape: tuple[int, ...] = ()) -> Pieces:
     """Array of DataValues with source times. Bad samples carry no value; Good ones no status.
 
     `shape` is the shape of one value where it is a matrix (then samples.value is [n, width]).
@@ -25,7 +26,7 @@ def data_values(built_in: int, samples: Samples, shape: tuple[int, ...] = ()) ->
     if not status.any():
         good = np.empty(n, np.dtype([("m", "u1"), ("t", "u1"), ("v", kind), ("src", "<i8")]))
         good["m"], good["t"], good["v"], good["src"] = 5, built_in, values, ticks
-        return n.to_bytes(4, "little") + good.tobytes()
+        return n.to_bytes(4, "little"), good.view("u1").data
     # Full records first, then the fields that are absent are cut out: the order of time stays.
     row = np.empty(n, np.dtype([("m", "u1"), ("t", "u1"), ("v", kind), ("s", "<u4"), ("src", "<i8")]))
     bad, has_status = status >= 0x8000_0000, status != 0
@@ -36,21 +37,21 @@ def data_values(built_in: int, samples: Samples, shape: tuple[int, ...] = ()) ->
     keep = np.ones(flat.shape, bool)
     keep[:, 1 : 2 + width] = ~bad[:, None]
     keep[:, 2 + width : 6 + width] = has_status[:, None]
-    return n.to_bytes(4, "little") + flat[keep].tobytes()
+    return n.to_bytes(4, "little"), flat[keep].data
 
 
-def _matrices(built_in: int, samples: Samples, shape: tuple[int, ...]) -> bytes:
+def _matrices(built_in: int, samples: Samples, shape: tuple[int, ...]) -> Pieces:
     rows = []
     for value, status, time in zip(samples.value, samples.status, samples.time, strict=True):
         variant = b"" if status >= 0x8000_0000 else wire.matrix(built_in, _cast(built_in, value).reshape(shape))
         rows.append(wire.data_value(variant, int(status), wire.ticks(int(time))))
-    return wire.array(rows)
+    return len(rows).to_bytes(4, "little"), *rows
 
 
 def _cast(built_in: int, value: NDArray[np.float64]) -> NDArray[np.float64]:
     return value if built_in in (10, 11) else np.nan_to_num(value)
 
 
-def history_data(values: bytes) -> bytes:
+def history_data(values: Pieces) -> Pieces:
     """HistoryData as an ExtensionObject around an encoded array."""
-    return wire.numeric_node_id(HISTORY_DATA) + b"\x01" + struct.pack("<i", len(values)) + values
+    return (wire.numeric_node_id(HISTORY_DATA) + b"\x01" + struct.pack("<i", sum(map(len, values))), *values)

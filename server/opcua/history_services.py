@@ -5,6 +5,7 @@ import logging
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 from asyncua import ua
@@ -19,6 +20,7 @@ from server.opcua.history_pages import HistoryError, Range, range_of, read_page
 from server.opcua.limits import Limits
 from server.opcua.service_table import RequestContext, ServiceTable
 from server.opcua.session import Session
+from server.opcua.wire import Pieces
 from server.store.chunk import Samples
 from server.store.history import History, HistoryUnavailableError
 
@@ -60,7 +62,7 @@ class HistoryServices:
         services.register(_Ids.HistoryReadRequest_Encoding_DefaultBinary, self.read)
         services.register(_Ids.HistoryUpdateRequest_Encoding_DefaultBinary, self.update)
 
-    async def read(self, session: Session, params: ua.HistoryReadParameters, context: RequestContext) -> bytes:
+    async def read(self, session: Session, params: ua.HistoryReadParameters, context: RequestContext) -> Pieces:
         """HistoryRead."""
         details, handle = params.HistoryReadDetails, context.request_handle
         if params.ReleaseContinuationPoints:
@@ -68,7 +70,7 @@ class HistoryServices:
             return _response(handle, results)
         fault = _service_fault(details, int(params.TimestampsToReturn))
         if fault:
-            return wire.response_head(_Ids.ServiceFault_Encoding_DefaultBinary, handle, fault)
+            return (wire.response_head(_Ids.ServiceFault_Encoding_DefaultBinary, handle, fault),)
         results = []
         for node in params.NodesToRead:
             try:
@@ -96,11 +98,11 @@ class HistoryServices:
             response.Results.append(result)
         return response
 
-    def _release(self, session: Session, point: bytes | None) -> bytes:
+    def _release(self, session: Session, point: bytes | None) -> Pieces:
         known = _continuations(session).rest.pop(point or b"", None)
         return _result(Codes.Good if known is not None else Codes.BadContinuationPointInvalid)
 
-    async def _node(self, session: Session, details: ua.ReadRawModifiedDetails, node: ua.HistoryReadValueId) -> bytes:
+    async def _node(self, session: Session, details: ua.ReadRawModifiedDetails, node: ua.HistoryReadValueId) -> Pieces:
         place = self._find(session, node)
         point, kept = str(place.id.Identifier), _continuations(session)
         if node.ContinuationPoint:
@@ -178,14 +180,11 @@ def _slice(samples: Samples, shape: tuple[int, ...], index_range: IndexRange) ->
     return Samples(samples.time, samples.value[:, part.reshape(-1)], samples.status), part.shape
 
 
-def _result(code: int, continuation: bytes = b"", data: bytes = b"\x00\x00\x00") -> bytes:
+def _result(code: int, continuation: bytes = b"", data: Pieces = (b"\x00\x00\x00",)) -> Pieces:
     point = len(continuation).to_bytes(4, "little") + continuation if continuation else wire.NULL_STRING
-    return code.to_bytes(4, "little") + point + data
+    return (code.to_bytes(4, "little") + point, *data)
 
 
-def _response(handle: int, results: list[bytes]) -> bytes:
-    return (
-        wire.response_head(_Ids.HistoryReadResponse_Encoding_DefaultBinary, handle)
-        + wire.array(results)
-        + wire.NULL_STRING
-    )
+def _response(handle: int, results: list[Pieces]) -> Pieces:
+    head = wire.response_head(_Ids.HistoryReadResponse_Encoding_DefaultBinary, handle)
+    return (head, len(results).to_bytes(4, "little"), *chain.from_iterable(results), wire.NULL_STRING)

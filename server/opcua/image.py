@@ -1,4 +1,4 @@
-"""The face's copy of the process image: taken once per published image, Bad as soon as the core falls silent."""
+"""The face's copy of the process image, made when somebody looks; Bad as soon as the core falls silent."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ import numpy as np
 from information_model import quality
 from information_model.catalogue import Catalogue
 from server.opcua import wire
-from server.runtime.block import BLOCK_LIMIT_NS, Layout, Reader, Unavailable
+from server.runtime.block import BLOCK_LIMIT_NS, LappedError, Layout, Reader, Unavailable
 
 log = logging.getLogger("gridbms.opcua.image")
 
@@ -20,8 +20,9 @@ STOPPED = "the core has stopped publishing: every value is Bad until it publishe
 class ImageView:
     """Columns of the newest image as own arrays.
 
-    `value` f8, `status` u4, `ticks` i8 (source time as it travels) are [scalars]; `columns` holds every column. While
-    no image younger than a second exists, every status is Bad (no communication) and every number NaN.
+    `value` f8, `status` u4, `ticks` i8 (source time as it travels) are [scalars]; `columns` holds every column. Whoever
+    is about to look at values calls `refresh` first. While no image younger than a second exists, every status is Bad
+    (no communication) and every number NaN.
     """
 
     def __init__(self, path: Path, catalogue: Catalogue, clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -39,29 +40,30 @@ class ImageView:
         self._silence()
 
     def refresh(self) -> bool:
-        """Take the newest image; True where it is another one than before or the values have turned Bad."""
+        """Copy the newest image unless the columns hold it; True where they have changed, or have just turned Bad."""
         try:
+            stamp = self._reader.read({})
+            self.mono_ns = stamp.mono_ns
+            if self._clock() - self.mono_ns > BLOCK_LIMIT_NS:
+                return self._expire(STOPPED)
+            if self.alive and (stamp.sequence, self._reader.epoch) == (self.sequence, self.epoch):
+                return False
             stamp = self._reader.read(self.columns)
+        except LappedError as error:
+            # A mixture of two images must never be shown.
+            return self._expire(f"{error}: every value is Bad until the next image")
         except Unavailable as error:
-            return self.expire(str(error))
-        fresh = (stamp.sequence, self._reader.epoch) != (self.sequence, self.epoch)
-        was_alive = self.alive
+            return self._clock() - self.mono_ns > BLOCK_LIMIT_NS and self._expire(str(error))
         self.sequence, self.cycle, self.mono_ns = stamp.sequence, stamp.cycle, stamp.mono_ns
         self.epoch = self._reader.epoch
         self.ticks = wire.ticks_array(self.columns["source_time"])
-        if self._clock() - self.mono_ns > BLOCK_LIMIT_NS:
-            if was_alive:
-                log.warning(STOPPED)
-            self._silence()
-            return was_alive
-        if not was_alive:
+        if not self.alive:
             log.info("image of the core: cycle %d", self.cycle)
         self.alive = True
-        return fresh
+        return True
 
-    def expire(self, why: str = STOPPED) -> bool:
-        """Turn everything Bad if the image is too old at this moment; True where that happened just now."""
-        if not self.alive or self._clock() - self.mono_ns <= BLOCK_LIMIT_NS:
+    def _expire(self, why: str) -> bool:
+        if not self.alive:
             return False
         log.warning(why)
         self._silence()

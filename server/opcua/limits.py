@@ -99,7 +99,8 @@ class Limits:
     orphaned_subscriptions_per_user: int = 10
     monitored_items: int = 500_000
     monitored_items_per_session: int = 250_000
-    monitored_items_per_subscription: int = 100_000
+    # Not below what a session may have: one subscription may hold them all.
+    monitored_items_per_subscription: int = 250_000
     monitored_item_queue: int = 100
     queue_bytes: int = 256 << 20
     queue_bytes_per_subscription: int = 64 << 20

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
-SWEEP_S = 0.25
-RELOAD_S = 1.0
+SWEEP_S = 0.5
+RELOAD_S = 2.0
 BACKLOG = 128
 
 
@@ -107,12 +107,20 @@ class Listener:
 
     async def reload(self) -> None:
         """Look for changed trust lists and users, and end what they no longer allow."""
-        context = self.context
-        if await context.trust.reload():
+        # One way to a thread and back for all three: this happens again and again.
+        applications, certificates, users = await asyncio.get_running_loop().run_in_executor(
+            self.context.pool, self._look
+        )
+        if applications:
             await self._judge_applications()
-        if await context.user_trust.reload():
+        if certificates:
             await self._judge_user_certificates()
-        await self._reload_users()
+        if users:
+            self._judge_users()
+
+    def _look(self) -> tuple[bool, bool, bool]:
+        """Which of application certificates, user certificates and users have changed. Does file I/O."""
+        return self.context.trust.reload(), self.context.user_trust.reload(), self._users_changed()
 
     async def _judge_applications(self) -> None:
         context = self.context
@@ -143,19 +151,21 @@ class Listener:
             verdicts[der] = await asyncio.get_running_loop().run_in_executor(self.context.pool, trust.still_valid, der)
         return verdicts[der]
 
-    async def _reload_users(self) -> None:
-        directory = self.context.authenticator.directory
+    def _users_changed(self) -> bool:
         try:
-            changed = await asyncio.get_running_loop().run_in_executor(self.context.pool, directory.reload)
+            changed = self.context.authenticator.directory.reload()
         except (UnsafeFileError, UsersError, OSError) as error:
             # The users read before stay valid: a typing error must not throw the operators out.
             if str(error) != self._users_complaint:
                 self._users_complaint = str(error)
                 log.error("users are not read again: %s", error)
-            return
-        if not changed:
-            return
-        self._users_complaint = ""
+            return False
+        if changed:
+            self._users_complaint = ""
+        return changed
+
+    def _judge_users(self) -> None:
+        directory = self.context.authenticator.directory
         for session in self.context.sessions:
             if not session.activated or not session.user.name:
                 continue

@@ -8,25 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import struct
 import traceback
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncua import ua
 from asyncua.common.utils import Buffer, ServiceError
-from asyncua.ua.ua_binary import nodeid_from_binary, struct_from_binary, struct_to_binary
+from asyncua.ua.ua_binary import struct_to_binary
 from asyncua.ua.uaerrors import UaStatusCodeError
 
 from server.opcua.channel_opening import ChannelOpener
-from server.opcua.decoding import Scan, scan_node_id, scan_structure, structure
 from server.opcua.errors import ChannelError, ServiceFaultError, code_name
+from server.opcua.hello import acknowledge, parse_hello
+from server.opcua.requests import Request, decode_parameters, read_header
 from server.opcua.secure_channel import SecureChannel
 from server.opcua.service_table import Handler, RequestContext, Service, ServiceTable
 from server.opcua.session import Session
+from server.opcua.wire import Pieces
 
 if TYPE_CHECKING:
     from server.opcua.context import ServerContext
@@ -37,8 +37,6 @@ __all__ = ["Handler", "Processor", "RequestContext", "ServiceTable"]
 log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
 Ids = ua.ObjectIds
-_HELLO = struct.Struct("<IIIIIi")
-_U4 = struct.Struct("<I")
 Result = TypeVar("Result")
 # Codes that say "you may not", for SecurityRejectedRequestsCount (OPC 10000-5 12.9).
 SECURITY_CODES = frozenset(
@@ -53,15 +51,6 @@ SECURITY_CODES = frozenset(
 LOCAL_REQUEST_IDS = frozenset({Ids.CancelRequest_Encoding_DefaultBinary})
 
 
-@dataclass
-class _Request:
-    context: RequestContext
-    service: Service | None
-    body: bytes
-    # Position in ``body`` behind type id and request header.
-    position: int
-
-
 class Processor:
     """Protocol state of one connection."""
 
@@ -74,7 +63,7 @@ class Processor:
         self.opening = False
         self._opener = ChannelOpener(self)
         self._receive_chunk_bytes = context.limits.chunk_bytes
-        self._pending: deque[_Request] = deque()
+        self._pending: deque[Request] = deque()
         self._work = asyncio.Event()
         self._room = asyncio.Event()
         self._sessions: set[Session] = set()
@@ -184,40 +173,20 @@ class Processor:
         return False
 
     def _hello(self, chunk: bytes) -> None:
-        limits = self.context.limits
         if self.hello_s is not None:
             raise ChannelError(Codes.BadTcpMessageTypeInvalid, "second Hello")
-        if len(chunk) < 8 + _HELLO.size:
-            raise ChannelError(Codes.BadDecodingError, "Hello is cut off")
-        _version, receive, send, message_bytes, chunks, url_size = _HELLO.unpack_from(chunk, 8)
-        url = chunk[8 + _HELLO.size :]
-        if url_size > limits.endpoint_url_bytes or url_size < -1 or max(url_size, 0) != len(url):
-            raise ChannelError(Codes.BadTcpEndpointUrlInvalid, f"endpoint URL of {url_size} bytes")
-        try:
-            url.decode("utf-8")
-        except UnicodeDecodeError:
-            raise ChannelError(Codes.BadTcpEndpointUrlInvalid, "endpoint URL is not UTF-8") from None
-        if min(receive, send) < limits.minimum_chunk_bytes:
-            raise ChannelError(
-                Codes.BadConnectionRejected,
-                f"buffers of {receive} and {send} bytes, at least {limits.minimum_chunk_bytes}",
-            )
-        # A newer protocol version is accepted; the answer says which one is spoken (OPC 10000-6 7.1.2.3).
+        limits = self.context.limits
+        hello = parse_hello(chunk, limits)
         self.hello_s = self.context.clock()
-        self.channel.send_chunk_bytes = min(receive, limits.chunk_bytes)
-        self._receive_chunk_bytes = min(send, limits.chunk_bytes)
-        self.channel.response_bytes, self.channel.response_chunks = message_bytes, chunks
-        body = struct.pack(
-            "<IIIII", 0, self._receive_chunk_bytes, self.channel.send_chunk_bytes, limits.message_bytes, limits.chunks
-        )
-        self.connection.write(b"ACKF" + _U4.pack(8 + len(body)) + body)
+        self.channel.send_chunk_bytes = min(hello.receive_bytes, limits.chunk_bytes)
+        self._receive_chunk_bytes = min(hello.send_bytes, limits.chunk_bytes)
+        self.channel.response_bytes, self.channel.response_chunks = hello.message_bytes, hello.chunks
+        self.connection.write((acknowledge(self._receive_chunk_bytes, self.channel.send_chunk_bytes, limits),))
 
     # -- requests
 
     async def _accept(self, request_id: int, body: bytes) -> None:
-        request = self._decode_header(request_id, body)
-        if request is None:
-            return
+        request = self._request(request_id, body)
         if request.context.request_type in LOCAL_REQUEST_IDS:
             # Cancel overtakes what it cancels.
             await self._execute(request)
@@ -229,20 +198,8 @@ class Processor:
         self._pending.append(request)
         self._work.set()
 
-    def _decode_header(self, request_id: int, body: bytes) -> _Request | None:
-        """Type id and request header. One that does not decode has no handle to answer to: the connection ends."""
-        try:
-            scan = Scan(body, self.context.limits)
-            scan_node_id(scan)
-            header_at = scan.position
-            structure(ua.RequestHeader)(scan)
-            type_id = nodeid_from_binary(Buffer(body))
-            header = struct_from_binary(ua.RequestHeader, Buffer(body, header_at))
-        except ServiceFaultError as error:
-            raise ChannelError(error.code, f"request header: {error.detail}") from error
-        except Exception as error:
-            raise ChannelError(Codes.BadDecodingError, f"request header: {type(error).__name__}") from error
-        number = type_id.Identifier if type_id.NamespaceIndex == 0 and isinstance(type_id.Identifier, int) else 0
+    def _request(self, request_id: int, body: bytes) -> Request:
+        number, header, position = read_header(body, self.context.limits)
         hint_s = int(header.TimeoutHint) / 1000
         context = RequestContext(
             request_id,
@@ -253,7 +210,7 @@ class Processor:
             self.connection.peer,
             self.context.clock() + hint_s if hint_s else None,
         )
-        return _Request(context, self.context.services.find(number), body, scan.position)
+        return Request(context, self.context.services.find(number), body, position)
 
     async def _work_loop(self) -> None:
         while True:
@@ -281,28 +238,28 @@ class Processor:
         self._room.set()
         return len(found)
 
-    async def _execute(self, request: _Request) -> None:
+    async def _execute(self, request: Request) -> None:
         context = request.context
         try:
             response = await self._call(request)
             if response is None:
                 return
-            if isinstance(response, (bytes, bytearray, memoryview)):
-                self.send_raw(context, bytes(response))
+            if isinstance(response, bytes | tuple):
+                self.send_pieces(context, (response,) if isinstance(response, bytes) else response)
             else:
                 self.send_response(context, response)
         except ServiceFaultError as error:
-            log.debug("%s refused: %s", _name(request), error)
+            log.debug("%s refused: %s", request.name, error)
             self.send_fault(context, error.code)
         except (ServiceError, UaStatusCodeError) as error:
             self.send_fault(context, int(error.code))
         except ChannelError as error:
             self.connection.fail(error.code, error.detail)
         except Exception as error:  # noqa: BLE001 -- no request may end the server
-            _log_unexpected(_name(request), error)
+            _log_unexpected(request.name, error)
             self.send_fault(context, Codes.BadInternalError)
 
-    async def _call(self, request: _Request) -> Any:
+    async def _call(self, request: Request) -> Any:
         service, context, server = request.service, request.context, self.context
         if service is None:
             raise ServiceFaultError(Codes.BadServiceUnsupported, f"request type i={context.request_type}")
@@ -322,15 +279,17 @@ class Processor:
                 raise ServiceFaultError(Codes.BadTooManyOperations, f"{count} operations")
         return await service.handler(session, params, context)
 
-    async def _decode(self, service: Service, request: _Request) -> Any:
+    async def _decode(self, service: Service, request: Request) -> Any:
         """Scan, then decode; what is expensive does both in the worker pool."""
         limits, size = self.context.limits, len(request.body)
         try:
             if size > limits.decode_inline_price:
-                return await self.in_pool(_scan_and_decode, service, request, limits, True)
-            decoded = _scan_and_decode(service, request, limits, False)
+                return await self.in_pool(decode_parameters, service, request, limits, True)
+            decoded = decode_parameters(service, request, limits, False)
             return (
-                decoded if decoded is not None else await self.in_pool(_scan_and_decode, service, request, limits, True)
+                decoded
+                if decoded is not None
+                else await self.in_pool(decode_parameters, service, request, limits, True)
             )
         except ServiceFaultError:
             raise
@@ -344,10 +303,10 @@ class Processor:
         header = response.ResponseHeader
         header.RequestHandle = context.header.RequestHandle
         header.Timestamp = datetime.now(UTC)
-        self.send_raw(context, struct_to_binary(response))
+        self.send_pieces(context, (struct_to_binary(response),))
 
-    def send_raw(self, context: RequestContext, body: bytes) -> None:
-        """Send a complete response body; a second answer to one request is dropped."""
+    def send_pieces(self, context: RequestContext, body: Pieces) -> None:
+        """Send a complete response body, given in pieces; a second answer to one request is dropped."""
         if context.answered or not self.connection.open:
             return
         data = self.channel.seal(body, context.request_id)
@@ -369,28 +328,11 @@ class Processor:
         header.ServiceResult = ua.StatusCode(ua.UInt32(code))
         header.RequestHandle = context.header.RequestHandle
         header.Timestamp = datetime.now(UTC)
-        data = self.channel.seal(struct_to_binary(response), context.request_id)
+        data = self.channel.seal((struct_to_binary(response),), context.request_id)
         context.answered = True
         if data is None:
             raise ChannelError(Codes.BadResponseTooLarge, f"not even {code_name(code)} fits the client's limits")
         self.connection.write(data)
-
-
-def _scan_and_decode(service: Service, request: _Request, limits: Any, expensive: bool) -> Any:
-    """Decoded parameters; None when decoding is too expensive here and ``expensive`` is False."""
-    if service.parameters_class is not None:
-        scan = scan_structure(service.parameters_class, request.body, limits, request.position)
-        if not expensive and scan.price > limits.decode_inline_price:
-            return None
-        return struct_from_binary(service.parameters_class, Buffer(request.body, request.position))
-    # Requests whose parameters stand in the request itself, such as CloseSession.
-    scan = Scan(request.body, limits)
-    structure(service.request_class)(scan)
-    return struct_from_binary(service.request_class, Buffer(request.body))
-
-
-def _name(request: _Request) -> str:
-    return request.service.name if request.service else f"request type i={request.context.request_type}"
 
 
 def _log_unexpected(what: str, error: Exception) -> None:

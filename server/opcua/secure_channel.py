@@ -10,53 +10,29 @@ import hashlib
 import hmac
 import itertools
 import secrets
-import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from asyncua import ua
 from asyncua.common.connection import MessageChunk
-from asyncua.crypto import security_policies, uacrypto
 from asyncua.ua.ua_binary import struct_to_binary
-from cryptography.exceptions import InvalidSignature
 
 from server.opcua.certificate_validation import PeerCertificate
+from server.opcua.chunks import CHUNK_HEADER, SEQUENCE, TOKEN, cut, strip_padding
 from server.opcua.errors import ChannelError
 from server.opcua.limits import Limits
+from server.opcua.policies import NONE_URI, POLICIES
+from server.opcua.wire import Piece
 from server.pki.own_certificate import OwnCertificate
 
 Codes = ua.StatusCodes
-NONE_URI = security_policies.SecurityPolicyNone.URI
-POLICIES: dict[str, Any] = {
-    policy.URI: policy
-    for policy in (
-        security_policies.SecurityPolicyNone,
-        security_policies.SecurityPolicyAes256Sha256RsaPss,
-        security_policies.SecurityPolicyBasic256Sha256,
-        security_policies.SecurityPolicyAes128Sha256RsaOaep,
-    )
-}
-_HEADER = struct.Struct("<3scI")
-_CHUNK_HEADER = struct.Struct("<3scII")
-_TOKEN = struct.Struct("<I")
-_SEQUENCE = struct.Struct("<II")
 # Sequence numbers may wrap from here on to a number below 1024 (OPC 10000-6 6.7.2.4).
 _WRAP_FROM, _WRAP_BELOW = 0xFFFF_FFFF - 1024, 1024
 # Messages under an old token are accepted for a quarter of its lifetime longer (OPC 10000-4 5.6.2.1).
 OVERRUN = 1.25
 _next_channel_id = itertools.count(secrets.randbelow(1 << 30) + 1)
-
-
-@dataclass(frozen=True)
-class OpenRequestHeader:
-    """Asymmetric security header of an OpenSecureChannel chunk."""
-
-    policy_uri: str
-    certificate: bytes
-    thumbprint: bytes
-    size: int
 
 
 @dataclass
@@ -74,71 +50,6 @@ class Message:
 
     request_id: int
     body: bytes
-
-
-def parse_open_header(chunk: bytes, limits: Limits) -> OpenRequestHeader:
-    """Read the asymmetric security header; every length is bounded before it is used."""
-    offset, parts = 12, []
-    for maximum in (255, limits.certificate_bytes, 20):
-        if offset + 4 > len(chunk):
-            raise ChannelError(Codes.BadTcpMessageTypeInvalid, "security header is cut off")
-        size = int.from_bytes(chunk[offset : offset + 4], "little", signed=True)
-        offset += 4
-        if size > maximum or size < -1 or offset + max(size, 0) > len(chunk):
-            raise ChannelError(Codes.BadSecurityChecksFailed, f"security header field of {size} bytes")
-        parts.append(chunk[offset : offset + max(size, 0)])
-        offset += max(size, 0)
-    try:
-        policy_uri = parts[0].decode("ascii")
-    except UnicodeDecodeError:
-        raise ChannelError(Codes.BadSecurityPolicyRejected, "policy name is not ASCII") from None
-    return OpenRequestHeader(policy_uri, parts[1], parts[2], offset - 12)
-
-
-def unseal_open(chunk: bytes, header: OpenRequestHeader, policy: Any, own: OwnCertificate) -> tuple[int, int, bytes]:
-    """Decrypt and verify an OpenSecureChannel chunk. One RSA decryption and one verification: run it in a thread.
-
-    Returns:
-        (sequence number, request id, body)
-    """
-    if header.policy_uri != NONE_URI:
-        expected = hashlib.sha1(own.der, usedforsecurity=False).digest()
-        if not hmac.compare_digest(header.thumbprint, expected):
-            raise ChannelError(Codes.BadSecurityChecksFailed, "meant for another server certificate")
-    crypto = policy.asymmetric_cryptography
-    clear, sealed = chunk[: 12 + header.size], chunk[12 + header.size :]
-    try:
-        if header.policy_uri != NONE_URI and (not sealed or len(sealed) % crypto.Decryptor.encrypted_block_size()):
-            raise ValueError
-        plain = crypto.decrypt(sealed)
-        size = crypto.vsignature_size()
-        if size:
-            # The signature covers the header as sent and everything up to itself.
-            if len(plain) < size + 10:
-                raise ValueError
-            plain, signature = plain[:-size], plain[-size:]
-            crypto.Verifier.verify(clear + plain, signature)
-            plain = strip_padding(plain, crypto.Decryptor.encrypted_block_size() > 256)
-    except (ValueError, InvalidSignature, uacrypto.InvalidSignature):
-        raise ChannelError(Codes.BadSecurityChecksFailed, "OpenSecureChannel: decryption or signature failed") from None
-    if len(plain) < 8:
-        raise ChannelError(Codes.BadTcpMessageTypeInvalid, "no sequence header")
-    number, request_id = _SEQUENCE.unpack_from(plain)
-    return number, request_id, plain[8:]
-
-
-def strip_padding(plain: bytes, two_bytes: bool) -> bytes:
-    """Remove padding and its size field, checking that every padding byte says the same (OPC 10000-6 6.7.2.5)."""
-    if len(plain) < 2:
-        raise ValueError("no padding")
-    size = plain[-2] | plain[-1] << 8 if two_bytes else plain[-1]
-    total = size + (2 if two_bytes else 1)
-    if total > len(plain) - 8:
-        raise ValueError("padding is longer than the message")
-    field = plain[-total : len(plain) - (1 if two_bytes else 0)]
-    if field.count(size & 0xFF) != len(field):
-        raise ValueError("padding bytes differ")
-    return plain[:-total]
 
 
 class SecureChannel:
@@ -255,11 +166,11 @@ class SecureChannel:
         """
         if len(chunk) < 24:
             raise ChannelError(Codes.BadTcpMessageTypeInvalid, f"chunk of {len(chunk)} bytes")
-        kind, final, _, channel_id = _CHUNK_HEADER.unpack_from(chunk)
+        kind, final, _, channel_id = CHUNK_HEADER.unpack_from(chunk)
         if not self.is_open or channel_id != self.channel_id:
             raise ChannelError(Codes.BadTcpSecureChannelUnknown, f"channel id {channel_id}")
-        plain = self._unseal(chunk, self._token(_TOKEN.unpack_from(chunk, 12)[0]))
-        number, request_id = _SEQUENCE.unpack_from(plain)
+        plain = self._unseal(chunk, self._token(TOKEN.unpack_from(chunk, 12)[0]))
+        number, request_id = SEQUENCE.unpack_from(plain)
         self.check_sequence(number)
         if final == b"A":
             # An aborted message is dropped, the channel lives on (OPC 10000-6 6.7.3).
@@ -325,29 +236,30 @@ class SecureChannel:
             self._tokens = {token.token_id: token}
         return plain
 
-    def seal(self, body: bytes, request_id: int) -> bytes | None:
-        """Chunks of one response; None when the client stated a maximum that it does not fit into."""
+    def seal(self, body: Sequence[Piece], request_id: int) -> list[Piece] | None:
+        """Chunks of one response, `body` and they in pieces; None when it exceeds the maximum that the client stated."""
         token = self._current
         if token is None:
             raise ChannelError(Codes.BadSecureChannelClosed, "channel is not open")
         size = MessageChunk.max_body_size(token.crypto, self.send_chunk_bytes)
-        count = max(1, -(-len(body) // size))
-        if (self.response_bytes and len(body) > self.response_bytes) or (
+        length = sum(map(len, body))
+        count = max(1, -(-length // size))
+        if (self.response_bytes and length > self.response_bytes) or (
             self.response_chunks and count > self.response_chunks
         ):
             return None
-        security = _TOKEN.pack(token.token_id)
-        return b"".join(
-            self._seal_chunk(
-                token.crypto,
-                b"MSG",
-                b"F" if index == count - 1 else b"C",
-                security,
-                request_id,
-                body[index * size : (index + 1) * size],
-            )
-            for index in range(count)
-        )
+        security = TOKEN.pack(token.token_id)
+        chunks: list[Piece] = []
+        for index, part in enumerate(cut(body, size)):
+            final = b"F" if index == count - 1 else b"C"
+            if self.secured:
+                chunks.append(self._seal_chunk(token.crypto, b"MSG", final, security, request_id, b"".join(part)))
+            else:
+                # Nothing to sign or encrypt: the pieces go out as they are.
+                total = 24 + min(size, length - index * size)
+                head = CHUNK_HEADER.pack(b"MSG", final, total, self.channel_id)
+                chunks += (head + security + SEQUENCE.pack(self._next_sequence(), request_id), *part)
+        return chunks
 
     def seal_open(self, body: bytes, request_id: int) -> bytes:
         """The OpenSecureChannel response: two RSA operations.
@@ -363,20 +275,16 @@ class SecureChannel:
             self.policy.asymmetric_cryptography, b"OPN", b"F", struct_to_binary(header), request_id, body
         )
 
+    def _next_sequence(self) -> int:
+        self._sequence = self._sequence + 1 if self._sequence < 0xFFFF_FFFF else 1
+        return self._sequence
+
     def _seal_chunk(
         self, crypto: Any, kind: bytes, final: bytes, security: bytes, request_id: int, body: bytes
     ) -> bytes:
-        self._sequence = self._sequence + 1 if self._sequence < 0xFFFF_FFFF else 1
-        plain = _SEQUENCE.pack(self._sequence, request_id) + body
+        plain = SEQUENCE.pack(self._next_sequence(), request_id) + body
         plain += crypto.padding(len(plain))
         sealed = (len(plain) + crypto.signature_size()) // crypto.plain_block_size() * crypto.encrypted_block_size()
-        head = _CHUNK_HEADER.pack(kind, final, 12 + len(security) + sealed, self.channel_id) + security
+        head = CHUNK_HEADER.pack(kind, final, 12 + len(security) + sealed, self.channel_id) + security
         result: bytes = head + crypto.encrypt(plain + crypto.signature(head + plain))
         return result
-
-
-def error_message(code: int, reason: str = "") -> bytes:
-    """ERR message of the connection protocol (OPC 10000-6 7.1.2.5); the reason is a name, never a detail."""
-    text = reason.encode()[:100]
-    body = struct.pack("<Ii", code, len(text)) + text
-    return _HEADER.pack(b"ERR", b"F", 8 + len(body)) + body

@@ -247,7 +247,7 @@ class OpcUaServer:
             self.asyncua.iserver.set_attribute_value_callback(status_id, server_status)
 
     async def reload(self) -> None:
-        """Look at trust lists and users now instead of within a second."""
+        """Look at trust lists and users now instead of within two seconds."""
         await self._listener.reload()
 
     async def stop(self) -> None:

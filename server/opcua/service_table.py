@@ -13,13 +13,14 @@ from asyncua import ua
 from asyncua.ua.ua_binary import get_safe_type_hints
 
 from server.opcua.limits import Limits
+from server.opcua.wire import Pieces
 
 if TYPE_CHECKING:
     from server.opcua.processor import Processor
     from server.opcua.secure_channel import SecureChannel
 
-# (session, decoded parameters or raw body, context) -> response object, complete response body as bytes, or None when
-# the answer follows later through the context. ``session`` is None for services that need none.
+# (session, decoded parameters or raw body, context) -> response object, complete response body as bytes or in pieces,
+# or None when the answer follows later through the context. ``session`` is None for services that need none.
 Handler = Callable[[Any, Any, "RequestContext"], Awaitable[Any]]
 
 
@@ -46,9 +47,9 @@ class RequestContext:
         """Answer later with a response object; its header is filled in here."""
         self.processor.send_response(self, response)
 
-    def send_raw(self, body: bytes) -> None:
-        """Answer later with a complete response body (type id, response header, parameters)."""
-        self.processor.send_raw(self, body)
+    def send_pieces(self, body: Pieces) -> None:
+        """Answer later with a complete response body (type id, response header, parameters), given in pieces."""
+        self.processor.send_pieces(self, body)
 
     def send_fault(self, code: int) -> None:
         """Answer later with a ServiceFault."""

@@ -10,13 +10,15 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
 from asyncua import ua
 
+from server.opcua.chunks import error_message
 from server.opcua.errors import ChannelError, code_name
 from server.opcua.processor import Processor
-from server.opcua.secure_channel import error_message
+from server.opcua.wire import Piece
 
 if TYPE_CHECKING:
     from server.opcua.context import ServerContext
@@ -232,11 +234,11 @@ class Connection(asyncio.Protocol):
 
     # -- writing
 
-    def write(self, data: bytes) -> None:
+    def write(self, pieces: Iterable[Piece]) -> None:
         """Send; a client that has let too much pile up is cut."""
         if not self.open or self._transport is None:
             return
-        self._transport.write(data)
+        self._transport.write(b"".join(pieces))
         if self._transport.get_write_buffer_size() > self.context.limits.write_maximum_bytes:
             self.abort(f"{self._transport.get_write_buffer_size()} bytes unread")
 

@@ -13,7 +13,8 @@ from cryptography.exceptions import InvalidSignature
 from server.opcua.certificate_validation import CertificateRefusedError
 from server.opcua.endpoints import token_policies
 from server.opcua.errors import ServiceFaultError
-from server.opcua.secure_channel import NONE_URI, POLICIES, SecureChannel
+from server.opcua.policies import NONE_URI, POLICIES
+from server.opcua.secure_channel import SecureChannel
 from server.opcua.session import Session, readable
 from server.pki.own_certificate import OwnCertificate
 from server.users import User

@@ -21,6 +21,9 @@ WIRE_TYPE = {
 
 _CODES = {1: "B", 2: "b", 3: "B", 4: "h", 5: "H", 6: "i", 7: "I", 8: "q", 9: "Q", 10: "f", 11: "d", 13: "q", 19: "I"}
 _PACK = {kind: struct.Struct("<" + code) for kind, code in _CODES.items()}
+Piece = bytes | memoryview
+Pieces = tuple[Piece, ...]
+"""Encoded bytes that belong one behind the other: put together where they go out, not before."""
 NULL_STRING = b"\xff\xff\xff\xff"
 NULL_NODE_ID = b"\x00\x00"
 

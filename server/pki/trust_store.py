@@ -6,8 +6,10 @@ Layout below a PKI folder, as certificate managers of other vendors know it:
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -120,12 +122,15 @@ class TrustFolder:
     def _read_stamp(self) -> Stamp:
         rows = []
         for folder in FOLDERS[:4]:
-            for path in self._files(folder):
-                try:
-                    status = path.lstat()
-                except OSError:
-                    continue
-                rows.append((str(path), status.st_mtime_ns, status.st_size))
+            try:
+                with os.scandir(f"{self.root}/{folder}") as found:
+                    entries = sorted((entry.name, entry) for entry in found if not entry.name.startswith("."))
+            except OSError:
+                continue
+            for _, entry in entries[:MAXIMUM_FILES]:
+                with contextlib.suppress(OSError):
+                    status = entry.stat(follow_symlinks=False)
+                    rows.append((entry.path, status.st_mtime_ns, status.st_size))
         return tuple(rows)
 
     def _complain(self, path: Path, problem: str) -> None:

@@ -43,6 +43,10 @@ class Unavailable(Exception):  # noqa: N818 (a state of affairs, not a fault)
     """No block content: missing, foreign layout, never published, stopped, lapped. The text says which."""
 
 
+class LappedError(Unavailable):
+    """The writer overtook every attempt: what was copied is a mixture of images and must not be used."""
+
+
 class Stamp(NamedTuple):
     """What stands in the head of a slot: numbers of image and cycle, the times of its cycle, the newest log number."""
 
@@ -250,7 +254,7 @@ class Reader:
     def read(self, into: Mapping[str, NDArray[Any]]) -> Stamp:
         """Copy the named columns (name -> own array of the column's length) of the newest slot.
 
-        Raises Unavailable when there is nothing whole to copy; `into` may then hold a mixture and must not be used.
+        Raises Unavailable when there is nothing to copy, LappedError when `into` holds a mixture.
         """
         views = self._views
         if (
@@ -273,4 +277,4 @@ class Reader:
                     self._last = sequence
                     return Stamp(sequence, *stamp)
             self.retries += 1
-        raise Unavailable(f"{self.path}: lapped {TRIES} times")
+        raise LappedError(f"{self.path}: lapped {TRIES} times")

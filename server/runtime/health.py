@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,7 @@ COUNTERS: dict[str, tuple[str, ...]] = {
         "damaged",
         "free_disk_ppm",
         "journal_number",
+        "dropped",
     ),
     "field": ("frames", "rejected", "buses_alive", "buses"),
     "mirror": ("durable", "errno"),
@@ -81,10 +83,16 @@ def health_path(run: Path, role: str) -> Path:
     return run / f"health-{role}.block"
 
 
+@cache
+def _statm() -> tuple[int, int]:
+    """Descriptor of proc(5) statm, which stays open, and the size of a page."""
+    return os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC), os.sysconf("SC_PAGE_SIZE")
+
+
 def resident_bytes() -> int:
-    """Resident memory of this process, proc(5) statm."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    """Resident memory of this process."""
+    fd, page = _statm()
+    return int(os.pread(fd, 256, 0).split()[1]) * page
 
 
 class HealthWriter:

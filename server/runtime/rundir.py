@@ -13,6 +13,8 @@ from types import TracebackType
 log = logging.getLogger("gridbms.runtime")
 
 LOCK = "lock"
+LOG_BYTES = 64 << 20
+"""What the segments of the event log take on the tmpfs until the disk has them."""
 
 
 class RunDirectoryError(Exception):
@@ -74,6 +76,11 @@ def _unescape(field: str) -> str:
     for code in ("040", "011", "012", "134"):
         field = field.replace("\\" + code, chr(int(code, 8)))
     return field
+
+
+def needed_space(image_bytes: int) -> int:
+    """Bytes that the run directory must have room for: a core that starts anew makes its image beside the old one."""
+    return 2 * image_bytes + LOG_BYTES
 
 
 def require_space(run: Path, needed_bytes: int) -> None:

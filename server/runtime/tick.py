@@ -100,10 +100,12 @@ class Wake:
             events = os.read(self._fd, 4096)
         except BlockingIOError:
             return False
-        masks = [mask for _, mask, _, _ in _EVENT.iter_unpack(events)]
-        if any(mask & _IN_IGNORED for mask in masks):
+        masks = 0
+        for _, mask, _, _ in _EVENT.iter_unpack(events):
+            masks |= mask
+        if masks & _IN_IGNORED:
             self.check_name()
-        return any(mask & _IN_MODIFY for mask in masks)
+        return bool(masks & _IN_MODIFY)
 
     def check_name(self) -> None:
         """Follow the file when it was removed and made again (see `Tick.check_name`)."""

@@ -45,7 +45,7 @@ def _migrate(connection: sqlite3.Connection, path: Path, kind: str) -> None:
             "use the newer program, or another data directory"
         )
     for number in range(found + 1, VERSION + 1):
-        script = files("server.archive").joinpath("migrations", f"{kind}-{number:04}.sql").read_text()
+        script = files("server.store").joinpath("migrations", f"{kind}-{number:04}.sql").read_text()
         connection.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
 
 

@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.catalogue import Catalogue
-from information_model.points.row import Aggregation, History, Kind, Level
+from information_model.points.row import Aggregation, History, Kind, Level, Point
 from information_model.topology import Element
 
 EXACT = 0.0
-"""Step of a value that is kept exactly (counters)."""
+"""Step of a value that is kept exactly: counters, and numbers of the class `change`, whose every value is told."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,9 @@ def plan_groups(catalogue: Catalogue) -> tuple[Group, ...]:
             key = (_owner(catalogue, element), point.history)
             name = f"{element.name}.{point.path}"
             if row.base >= 0:
-                step = EXACT if point.aggregation is Aggregation.TOTAL else point.step
-                scalars.setdefault(key, []).append(Series(name, row.base + element.ordinal, step, point.built_in))
+                scalars.setdefault(key, []).append(
+                    Series(name, row.base + element.ordinal, _step(point), point.built_in)
+                )
             elif element.level is Level.RACK:
                 start = topology.cell_start if point.kind is Kind.CELLS else topology.probe_start
                 first, end = int(start[element.rack]), int(start[element.rack + 1])
@@ -81,6 +82,11 @@ def plan_groups(catalogue: Catalogue) -> tuple[Group, ...]:
             Group(f"{owner}/{history.value}", history, series, tuple(matrices.get((owner, history), ())), slots)
         )
     return tuple(found)
+
+
+def _step(point: Point) -> float:
+    told = point.history is History.CHANGE and point.data_type in ("Float", "Double")
+    return EXACT if told or point.aggregation is Aggregation.TOTAL else point.step
 
 
 def _owner(catalogue: Catalogue, element: Element) -> str:

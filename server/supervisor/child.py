@@ -7,10 +7,10 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from server.exit_codes import ExitCode
 from server.runtime.parent import READY
 from server.supervisor.duties import Duty, StartOptions, command_line, environment
 
-CONFIGURATION_ERROR = 2
 START_LIMIT_S = 60.0
 HEALTHY_AFTER_S = 60.0
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.25, 30.0
@@ -107,8 +107,7 @@ class Child:
             delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (self.failures - 2)) * self._random.uniform(0.8, 1.2)
         self.not_before_s = now_s + delay
         why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if code == CONFIGURATION_ERROR:
-            # Starting it again cannot mend a configuration.
+        if code == ExitCode.CONFIGURATION:
             self.given_up = True
             self.say(f"{self.duty.name} ended ({why}): configuration error, not started again")
         elif self.failures in (1, 5):

@@ -58,8 +58,10 @@ def duties_of(site: Site, options: StartOptions) -> list[Duty]:
 
 def command_line(duty: Duty, options: StartOptions, beat_fd: int) -> list[str]:
     """Arguments of the process; they hold no secret."""
-    line = [sys.executable, "-m", "server", duty.name, "--site", str(options.site_file), "--run", str(options.run)]
-    line += ["--data", str(options.data), "--parent", str(os.getpid()), "--beat", str(beat_fd)]
+    # -P: what is called `server` in the folder where somebody started the program is not ours.
+    line = [sys.executable, "-P", "-m", "server", duty.name, "--site", str(options.site_file)]
+    line += ["--run", str(options.run), "--data", str(options.data)]
+    line += ["--parent", str(os.getpid()), "--beat", str(beat_fd)]
     if duty.kind == "opcua" and options.opcua_port is not None:
         # A face that is started again keeps the port that was free at the first start: its clients look there.
         line += ["--port", str(served_port(options.run, "opcua") or options.opcua_port)]

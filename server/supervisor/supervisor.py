@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.config.site import Site
+from server.exit_codes import ExitCode
 from server.runtime.health import HealthWriter
 from server.runtime.logpage import DURABLE, HEAD, ControlPage
 from server.runtime.parent import notify
 from server.runtime.rundir import remove_run
 from server.supervisor.child import Child
 from server.supervisor.duties import StartOptions, duties_of
-from server.supervisor.ready import remove_ready, write_ready
+from server.supervisor.ready import ReadyFile, content
 
 log = logging.getLogger("gridbms.supervisor")
 
@@ -28,7 +29,10 @@ HEALTH_PERIOD_S = 0.5
 
 
 class Supervisor:
-    """Runs a site until it is told to stop. `on_ready` gets the content of ready.json, `on_turn` comes each turn."""
+    """Runs a site until it is told to stop.
+
+    `on_ready` gets the content of ready.json when everything serves for the first time, `on_turn` comes each turn.
+    """
 
     def __init__(
         self,
@@ -40,10 +44,11 @@ class Supervisor:
         self.site, self.options = site, options
         self._on_ready, self._on_turn = on_ready, on_turn
         self.children = [Child(duty, options, log.warning) for duty in duties_of(site, options)]
+        self._faces = [child.duty.name for child in self.children if child.duty.face]
+        self._ready_file = ReadyFile(options.data, options.run, self._faces)
         self._selector = selectors.DefaultSelector()
         self._stop = False
         self._announced = False
-        self._told_systemd = False
         self._health = HealthWriter(options.run, "supervisor")
         self._health_due_s = 0.0
 
@@ -52,7 +57,7 @@ class Supervisor:
         self._stop = True
 
     def run(self) -> int:
-        """Run until stopped; 0, or 3 where a process that is needed can never start."""
+        """Run until stopped; STOPPED, or CANNOT_START where a process that is needed can never start."""
         wake_read, wake_write = os.pipe()
         for fd in (wake_read, wake_write):
             os.set_blocking(fd, False)
@@ -60,6 +65,7 @@ class Supervisor:
         before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
+            self._ready_file.tell({})
             while not self._stop and not self._hopeless():
                 self._turn(wake_read)
             self._end()
@@ -70,7 +76,7 @@ class Supervisor:
             for fd in (wake_read, wake_write):
                 os.close(fd)
             self._selector.close()
-        return 3 if self._hopeless() and not self._stop else 0
+        return ExitCode.CANNOT_START if self._hopeless() and not self._stop else ExitCode.STOPPED
 
     def _on_signal(self, number: int, frame: object) -> None:
         self._stop = True
@@ -125,19 +131,15 @@ class Supervisor:
         self._health.write(counters, time.monotonic_ns(), time.time_ns())
 
     def _announce(self) -> None:
-        if all(child.ready for child in self.children):
-            if not self._announced:
-                self._announced = True
-                pids = {"supervisor": os.getpid()} | {child.duty.name: child.pid for child in self.children}
-                faces = [child.duty.name for child in self.children if child.duty.face]
-                content = write_ready(self.options.data, self.options.run, faces, pids)
-                if not self._told_systemd:
-                    self._told_systemd = True
-                    notify("READY=1")
-                    self._on_ready(content)
-        else:
-            # A process is being replaced: its pid will change, and ready.json must not lie.
-            self._announced = False
+        """Say who serves: once all do, and from then on while every face does. Who is being replaced is not named."""
+        ready = {child.duty.name: child.pid for child in self.children if child.ready}
+        first = not self._announced and len(ready) == len(self.children)
+        self._announced |= first
+        pids = {"supervisor": os.getpid()} | ready if self._announced and ready.keys() >= set(self._faces) else {}
+        self._ready_file.tell(pids)
+        if first:
+            notify("READY=1")
+            self._on_ready(content(self.options.run, self._faces, pids))
         core = next(child for child in self.children if child.duty.name == "core")
         if core.ready and time.monotonic() - core.heard_s < CORE_FRESH_S:
             notify("WATCHDOG=1")
@@ -145,7 +147,7 @@ class Supervisor:
     def _end(self) -> None:
         """Faces first, then core, then field, then what keeps the log; the whole within three seconds."""
         notify("STOPPING=1")
-        remove_ready(self.options.data)
+        self._ready_file.tell({})
         end = time.monotonic() + STOP_LIMIT_S
         for turn in sorted({child.duty.stop_turn for child in self.children}):
             group = [child for child in self.children if child.duty.stop_turn == turn]

@@ -140,7 +140,7 @@ def test_a_process_that_dies_takes_nothing_else_with_it(program, probe, role) ->
     cycle = probe("ESS.Server.CycleCount")[0]
     os.kill(program.pid(role), signal.SIGKILL)
     assert probe.wait(lambda p: p("ESS.Server.CycleCount")[0] > cycle + 30, 20)
-    assert probe.wait(lambda p: (program.data / "ready.json").exists() and program.pid(role) not in (0,), 5)
+    assert probe.wait(lambda p: (program.data / "ready.json").exists() and role in program.ready["pids"], 5)
     for pid in others.values():
         os.kill(pid, 0)
     assert probe.wait(lambda p: not p.measured().any(), 20)

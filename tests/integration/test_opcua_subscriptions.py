@@ -117,6 +117,12 @@ class Watch:
         return await self.until(lambda found: len(found) >= number)
 
 
+async def pass_time(engine: PublishingEngine) -> None:
+    """What the face does beside following images: without any, time ticks."""
+    while True:
+        await asyncio.sleep(engine.step())
+
+
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Running]:
     folder: Path = tmp_path_factory.mktemp("subscriptions")
@@ -145,7 +151,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
     SubscriptionServices(engine).register(server.services)
     MonitoredItemServices(engine).register(server.services)
     plant.publish()
-    task = asyncio.create_task(engine.run())
+    tasks = [asyncio.create_task(engine.run()), asyncio.create_task(pass_time(engine))]
     port = await server.start("127.0.0.1", 0)
     try:
         yield Running(server, engine, plant, port)
@@ -155,8 +161,9 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
         await asyncio.gather(*(raw.writer.wait_closed() for raw in Raw.live), return_exceptions=True)
         Raw.live.clear()
         await server.stop()
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_a_thousand_items_show_the_image_and_then_what_changes(running: Running) -> None:

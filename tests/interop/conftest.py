@@ -1,6 +1,10 @@
 """One running demo plant and one independent client for all tests of this folder."""
 
+import csv
+import io
 import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +15,8 @@ from server.pki.trust_store import TrustFolder
 from tests.interop.node_client import ClientError, NodeClient, missing
 from tests.program import PASSWORD, ROOT, Program
 
+SITE = ROOT / "examples" / "demo.toml"
+RACK = "ns=3;s=ESS.ARR01.R001"
 REQUIRED = "GRIDBMS_REQUIRE_INTEROP"
 
 
@@ -25,7 +31,7 @@ def _client_is_here() -> None:
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory, _client_is_here) -> Iterator[Program]:
-    running = Program(ROOT / "examples" / "demo.toml", tmp_path_factory.mktemp("program"))
+    running = Program(SITE, tmp_path_factory.mktemp("program"))
     running.start()
     yield running
     try:
@@ -33,6 +39,19 @@ def program(tmp_path_factory, _client_is_here) -> Iterator[Program]:
         assert not running.run.exists()
     finally:
         running.kill()
+
+
+@pytest.fixture(scope="session")
+def point_list() -> dict[str, dict[str, str]]:
+    """The rows of `points --format csv` by node id, as a user of the program gets them."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "server", "points", str(SITE), "--format", "csv"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return {row["node_id"]: row for row in csv.DictReader(io.StringIO(listed.stdout))}
 
 
 def trust_all(data: Path) -> list[str]:
@@ -57,6 +76,17 @@ def connect(node: NodeClient, program: Program, user: str = "engineer", **option
             time.sleep(0.2)  # the server looks at its trust list once a second and tells nobody
         else:
             return
+
+
+def outcome(client: NodeClient, element: str, wanted: int, timeout_s: float = 20.0) -> int:
+    """Wait for the outcome of the last command of an element by a subscription; returns what came."""
+    client("subscribe", name="outcome", nodes=[f"{element}.Control.LastCommandOutcome"], sampling=100, interval=100)
+    deadline, value = time.monotonic() + timeout_s, -1
+    while value != wanted and time.monotonic() < deadline:
+        received = client("notifications", name="outcome", count=1, timeout=1000)
+        value = received[-1]["value"] if received else value
+    client("unsubscribe", name="outcome")
+    return value
 
 
 @pytest.fixture(scope="session")

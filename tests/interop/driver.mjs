@@ -17,7 +17,7 @@ function plain(value) {
   if (Array.isArray(value)) return value.map(plain);
   if (typeof value === "number") return Number.isFinite(value) ? value : String(value);
   if (typeof value === "object") {
-    if (value.constructor && value.constructor.name.startsWith("NodeId")) return value.toString();
+    if (value.constructor && value.constructor.name.endsWith("NodeId")) return value.toString();
     if ("text" in value && "locale" in value) return value.text;
     if ("name" in value && "namespaceIndex" in value) return `${value.namespaceIndex}:${value.name}`;
     const out = {};
@@ -35,6 +35,7 @@ function dataValue(dv) {
     status: dv.statusCode.value >>> 0,
     name: dv.statusCode.name,
     source: dv.sourceTimestamp ? dv.sourceTimestamp.getTime() : null,
+    picoseconds: dv.sourcePicoseconds ?? 0,  // what the stamp has beyond the millisecond
     server: dv.serverTimestamp ? dv.serverTimestamp.getTime() : null,
   };
 }
@@ -156,8 +157,9 @@ async function subscribe(p) {
   const received = [];
   state.subscriptions.set(p.name, subscription);
   state.notifications.set(p.name, received);
-  const filter = p.deadband === undefined ? undefined : new DataChangeFilter({
-    trigger: DataChangeTrigger.StatusValue, deadbandType: DeadbandType[p.deadbandType ?? "Absolute"], deadbandValue: p.deadband,
+  const filter = p.deadband === undefined && p.trigger === undefined ? undefined : new DataChangeFilter({
+    trigger: DataChangeTrigger[p.trigger ?? "StatusValue"],
+    deadbandType: DeadbandType[p.deadband === undefined ? "None" : p.deadbandType ?? "Absolute"], deadbandValue: p.deadband ?? 0,
   });
   const group = ClientMonitoredItemGroup.create(
     subscription,
@@ -195,19 +197,20 @@ function historyRequest(p, continuationPoint) {
   });
 }
 
-// All pages of a range; `pages` bounds them.
+// All pages of a range; `pages` bounds them, `sizes` says how many values each had.
 async function history(p) {
-  const values = [];
+  const values = [], sizes = [];
   let continuationPoint, pages = 0, status = "";
   do {
     const response = await state.session.historyRead(historyRequest(p, continuationPoint));
     const result = response.results[0];
     status = result.statusCode.name;
-    values.push(...(result.historyData?.dataValues ?? []).map(dataValue));
+    const page = (result.historyData?.dataValues ?? []).map(dataValue);
+    values.push(...page); sizes.push(page.length);
     continuationPoint = result.continuationPoint;
     pages += 1;
   } while (continuationPoint && continuationPoint.length && pages < (p.pages ?? 1e9));
-  return { status, pages, values, more: Boolean(continuationPoint && continuationPoint.length) };
+  return { status, pages, sizes, values, more: Boolean(continuationPoint && continuationPoint.length) };
 }
 
 async function call(p) {

@@ -4,6 +4,7 @@ The nodes are built from the list of members from which the NodeSet file is gene
 the file takes a second longer. A test compares what stands here with the imported file, node by node.
 """
 
+import functools
 from enum import IntEnum
 
 from asyncua import Server, ua
@@ -45,6 +46,7 @@ async def load_types(space: AddressSpace, server: Server, site_id: str) -> None:
     Builder(space).build()
 
 
+@functools.cache
 def _id(name: str | int) -> ua.NodeId:
     if isinstance(name, int):
         return ua.NodeId(ua.Int32(name))

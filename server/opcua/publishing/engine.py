@@ -31,13 +31,18 @@ Codes = ua.StatusCodes
 log = logging.getLogger("gridbms.opcua.publishing")
 _STORAGE = "publishing"
 _IDS = 1 << 31
+LONGEST_REST_S = 1.0
+"""So often at least it is looked whether a Publish request waits for longer than its client does."""
+SHORTEST_REST = 3
+"""Fewer idle ticks than these are not worth closing the ears for."""
 _DONE = object()
 
 
 class PublishingEngine:
     """All subscriptions of the server.
 
-    `on_image` is to be called after each image that was taken, `run` is to run beside it as long as the server does.
+    `on_image` is to be called whenever the core has published, `step` when it has not for the seconds that it returned
+    last; `run` is to run beside them as long as the server does.
     """
 
     def __init__(
@@ -56,9 +61,11 @@ class PublishingEngine:
         self.clock = clock
         self.sources = Sources(computed, values, stored, image)
         self.period_s = limits.minimum_sample_rate_ms / 1000
-        self._ticker = Ticker(self.period_s, clock, self._work_through, self._silence)
+        self._overdue_every = max(1, round(LONGEST_REST_S / self.period_s))
+        self._ticker = Ticker(self.period_s, clock, self._work_through, self._silence, self._next_due)
         self._subscriptions: dict[int, Subscription] = {}
         self._queues: dict[int, PublishQueue] = {}
+        self.on_rouse: Callable[[], None] = lambda: None
         self._queue_memory = Budget(limits.queue_bytes)
         self._next_id = secrets.randbelow(_IDS) if first_id is None else first_id - 1
         self._first_queue = 0
@@ -68,7 +75,7 @@ class PublishingEngine:
     # -- ticks
 
     def on_image(self) -> None:
-        """An image was taken, or has turned Bad: sample, and publish what is due.
+        """There is a new image: sample, and publish what is due.
 
         Works for 10 ms at most; `run` does the rest.
         """
@@ -79,11 +86,21 @@ class PublishingEngine:
         self._ticker.finish()
 
     async def run(self) -> None:
-        """Finish what `on_image` left over, and tick when no images come. Runs until it is cancelled."""
+        """Finish what `on_image` and `step` leave over. Runs until it is cancelled."""
         await self._ticker.run()
 
+    def rest_s(self) -> float:
+        """Seconds from a tick on in which no tick needs to be told; 0 where the next one is needed, or soon one is."""
+        rest = self._ticker.rest
+        return (rest + 0.5) * self.period_s if rest >= SHORTEST_REST else 0.0
+
+    def rouse(self) -> None:
+        """Something has changed: the next tick is needed."""
+        self._ticker.rouse()
+        self.on_rouse()
+
     def step(self) -> float:
-        """What `run` does when time has passed: tick if images are missing. Returns seconds until the next look."""
+        """No image was announced for a while: tick if it is missing. Returns seconds until the next look."""
         return self._ticker.step()
 
     @property
@@ -91,9 +108,19 @@ class PublishingEngine:
         """Image periods since start."""
         return self._ticker.tick
 
+    def _next_due(self) -> float:
+        """The first tick at which something is to be sampled, published or answered."""
+        if any(queue.blocked for queue in self._queues.values()):
+            return 0
+        due: float = self.tick + self._overdue_every - self.tick % self._overdue_every
+        for subscription in self._subscriptions.values():
+            due = min(due, subscription.due, subscription.items.rest_until)
+        return due
+
     def _silence(self) -> bool:
         """No image has come for a while. True where somebody is to be told, or kept alive."""
-        self.sources.image.expire()
+        if self.sources.image.refresh():
+            self._ticker.rouse()
         return bool(self._queues or self._subscriptions)
 
     def _work_through(self) -> Iterator[None]:
@@ -111,15 +138,19 @@ class PublishingEngine:
             mine = [found for found in self._subscriptions.values() if found.queue is None]
         else:
             mine = list(queue.subscriptions.values())
-        now = wire.now_ticks()
+        tick, now = self.tick, wire.now_ticks()
+        waits = True
         for subscription in mine:
-            if not subscription.closed:
+            if tick >= subscription.items.rest_until and not subscription.closed:
                 yield from self._sample(subscription, now)
         for subscription in mine:
-            if not subscription.closed and self.tick >= subscription.due:
+            if tick >= subscription.due and not subscription.closed:
                 self._guarded(subscription, self._cycle)
+                waits = False
         yield
-        while queue is not None and queue.serve_one():
+        if queue is None or (waits and not queue.blocked and tick % self._overdue_every):
+            return
+        while queue.serve_one():
             yield
 
     def _sample(self, subscription: Subscription, now: int) -> Iterator[None]:
@@ -176,7 +207,6 @@ class PublishingEngine:
             session.on_channel_lost.append(_channel_lost)
             session.on_user_changed.append(self._user_changed)
             session.on_cancel.append(_cancelled)
-            self._ticker.wake()
         return queue
 
     def create(self, session: Session, timing: Timing) -> Subscription:
@@ -187,11 +217,13 @@ class PublishingEngine:
             raise ServiceFaultError(Codes.BadTooManySubscriptions, f"{len(self._subscriptions)} in all")
         number = self._free_id()
         owner = Owner.of(session)
-        items = Items(self.sources, self.limits, self._queue_memory, number, timing.interval_ms, owner.roles)
+        items = Items(
+            self.sources, self.limits, self._queue_memory, number, timing.interval_ms, owner.roles, self.rouse
+        )
         subscription = self._subscriptions[number] = Subscription(number, timing, items, owner)
         queue.join(subscription)
         self._schedule(subscription, first=True)
-        self._ticker.wake()
+        self.rouse()
         return subscription
 
     def _free_id(self) -> int:
@@ -222,6 +254,7 @@ class PublishingEngine:
         due = subscription.due
         self._schedule(subscription, first=True)
         subscription.due = min(due, subscription.due)
+        self.rouse()
 
     def delete(self, subscription: Subscription, code: int = 0) -> None:
         """End a subscription; with a code its session is told by a StatusChangeNotification."""
@@ -266,6 +299,7 @@ class PublishingEngine:
         found.owner = owner
         found.touch()
         queue.join(found)
+        self.rouse()
         now = wire.now_ticks()
         if owner.roles != found.items.roles:
             found.items.new_user(owner.roles, now)

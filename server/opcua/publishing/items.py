@@ -1,7 +1,7 @@
 """The monitored items of one subscription: scalars in lanes, everything else one by one."""
 
 import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
@@ -19,23 +19,34 @@ from server.opcua.publishing.ordinary_set import OrdinarySet
 from server.opcua.publishing.revision import SLOT_BYTES, Revision
 from server.opcua.publishing.row import SAMPLING
 from server.opcua.publishing.sources import ItemError, ScalarSource, Sources
+from server.opcua.wire import Pieces
 
 Codes = ua.StatusCodes
 _CREATED = struct.Struct("<IIdI3x")
 _MODIFIED = struct.Struct("<IdI3x")
+LONGEST_REST = 1_000
+"""Ticks after which a subscription without items is looked at."""
 
 
 class Items:
     """All items of a subscription.
 
     `phase` spreads the sampling of subscriptions over the ticks; `publishing_ms` is what a sampling interval of -1
-    stands for; `roles` are those of the user, who may change.
+    stands for; `roles` are those of the user, who may change. `rouse` is called when the next tick must not be slept
+    over.
     """
 
     def __init__(
-        self, sources: Sources, limits: Limits, memory: Budget, phase: int, publishing_ms: float, roles: frozenset[Role]
+        self,
+        sources: Sources,
+        limits: Limits,
+        memory: Budget,
+        phase: int,
+        publishing_ms: float,
+        roles: frozenset[Role],
+        rouse: Callable[[], None],
     ) -> None:
-        self._sources, self._limits, self._phase = sources, limits, phase
+        self._sources, self._limits, self._phase, self._rouse = sources, limits, phase, rouse
         self._memory = Budget(limits.queue_bytes_per_subscription, memory)
         self._revision = Revision(sources, limits, self._memory)
         self.publishing_ms, self.roles = publishing_ms, roles
@@ -47,6 +58,8 @@ class Items:
         self._links = 0
         self._turn = 0
         self._triggers_out = False
+        # No interval begins before this tick.
+        self.rest_until = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -80,6 +93,7 @@ class Items:
             Ids of the items that were created; the encoded MonitoredItemCreateResults.
         """
         self._sources.freshen()
+        self._stir()
         results: list[bytes] = []
         created: list[Item] = []
         entering = Entering()
@@ -124,6 +138,8 @@ class Items:
 
     def modify(self, requests: Sequence[Any], times: int, now: int) -> bytes:
         """Change items; the encoded MonitoredItemModifyResults."""
+        self._sources.freshen()
+        self._stir()
         results: list[bytes] = []
         gone: list[tuple[LaneKey, int]] = []
         entering = Entering()
@@ -194,6 +210,8 @@ class Items:
 
     def set_mode(self, numbers: Iterable[int], mode: int, now: int) -> list[int]:
         """Change the monitoring mode of items; a status for each."""
+        self._sources.freshen()
+        self._stir()
         items = [self._items.get(int(number)) for number in numbers]
         scalars = [item for item in items if isinstance(item, ScalarItem)]
         self._trigger_all(self._lanes.set_mode(scalars, mode, now, self.readable))
@@ -261,12 +279,17 @@ class Items:
 
         `tick` counts image periods, `now` is the server's time in ticks of 100 ns.
         """
-        begun = set()
+        begun, rest_until = set(), tick + LONGEST_REST
         for every in {key[1] for key in self._lanes.names()} | self._ordinary.intervals():
+            rest_until = min(rest_until, tick + every - (tick + self._phase) % every)
             interval = (tick + self._phase) // every
             if self._intervals.get(every) != interval:
                 self._intervals[every] = interval
                 begun.add(every)
+        # Before the steps: what is changed between two of them is not slept over.
+        self.rest_until = rest_until
+        if begun:
+            self._sources.freshen_once()
         for key in self._lanes.names():
             if key[1] in begun:
                 self._trigger_all(self._lanes.sample(key, now, self.readable))
@@ -276,15 +299,23 @@ class Items:
                 self._trigger(item)
             yield
 
+    def _stir(self) -> None:
+        """Something is to be looked at in the next tick, whether an interval begins or not."""
+        self.rest_until = 0
+        self._rouse()
+
     def new_user(self, roles: frozenset[Role], now: int) -> None:
         """Another user: what depends on roles is judged anew, ordinary items at the next tick."""
         self.roles = roles
+        self._sources.freshen()
+        self._stir()
         self._trigger_all(self._lanes.sample_all(now, self.readable))
         self._ordinary.look_again()
 
     def resend(self, now: int) -> None:
         """Queue the last value of every reporting item that has none queued, ordinary ones at the next tick."""
         self._sources.freshen()
+        self._stir()
         self._trigger_all(self._lanes.resend(now, self.readable))
         self._ordinary.resend()
 
@@ -294,8 +325,8 @@ class Items:
         """True where something is to be reported."""
         return self._ordinary.ready or self._lanes.ready()
 
-    def take(self, limit: int, room: int) -> tuple[int, bytes]:
-        """Up to `limit` encoded notifications in about `room` bytes: (number, bytes).
+    def take(self, limit: int, room: int) -> tuple[int, Pieces]:
+        """Up to `limit` encoded notifications in about `room` bytes: (number, their bytes).
 
         Lanes and ordinary items take turns in being first, so that none starves behind the others.
         """
@@ -317,4 +348,4 @@ class Items:
             self._turn += 1
         else:
             self.forget_triggers()
-        return total, b"".join(parts)
+        return total, tuple(parts)

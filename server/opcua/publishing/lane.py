@@ -84,7 +84,8 @@ class Lane:
         if self.count > len(self._store["slot"]):
             room = max(2 * len(self._store["slot"]), self.count)
             for name, column in self._store.items():
-                self._store[name] = np.zeros((room, *column.shape[1:]), column.dtype)
+                # Column by column, so that the same place of all rings is one run of memory.
+                self._store[name] = np.zeros((room, *column.shape[1:]), column.dtype, order="F")
                 self._store[name][:start] = column[:start]
         for name in ("slot", "handle", "deadband", "trigger", "mode", "value", "status", "ticks", "fresh"):
             self._store[name][start : self.count] = [getattr(row, name) for row in rows]
@@ -276,33 +277,35 @@ class Lane:
             parts.append(self._pack(taken))
             total += len(taken)
             self._next = int(taken[-1]) + 1
-            rows = rows[self.pending[rows] > 0] if self.depth > 1 else rows[:0]
+            rows = rows[self.pending[rows] > 0] if self.depth > 1 and self.pending.any() else rows[:0]
         return total, b"".join(parts)
 
     def _pack(self, rows: Array) -> bytes:
-        self.pending[rows] = 0
         if len(rows) == self.count:
-            whole = self._pack_whole()
+            self.pending[:] = 0
+            whole = self._pack_whole(self.value, self.status, self.ticks, self.stamp)
             if whole:
                 return whole
+        else:
+            self.pending[rows] = 0
         source = self.ticks[rows] if self.source else None
         server = self.stamp[rows] if self.server else None
         return scalars(self.built_in, self.handle[rows], self.value[rows], self.status[rows], source, server)
 
-    def _pack_whole(self) -> bytes:
-        """All rows from a prepared array of records; empty unless everything is Good and has a time."""
-        if self.status.any() or (self.source and not self.ticks.all()):
+    def _pack_whole(self, value: Array, status: Array, ticks: Array, stamp: Array | None) -> bytes:
+        """All rows, with these values, from a prepared array of records; empty unless all are Good and have a time."""
+        if status.any() or (self.source and not ticks.all()):
             return b""
         if self._buffer is None:
             layout, mask = record(self.built_in, True, False, self.source, self.server)
             self._buffer = np.empty(self.count, layout)
             self._buffer["handle"], self._buffer["mask"], self._buffer["type"] = self.handle, mask, self.built_in
         out = self._buffer
-        out["value"] = as_type(self.built_in, self.value)
+        out["value"] = as_type(self.built_in, value)
         if self.source:
-            out["source"] = self.ticks
+            out["source"] = ticks
         if self.server:
-            out["server"] = self.stamp
+            out["server"] = stamp
         return out.tobytes()
 
     @property

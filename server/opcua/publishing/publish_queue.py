@@ -12,6 +12,7 @@ from server.opcua.publishing.subscription import MESSAGE_BYTES, Subscription
 from server.opcua.publishing.wording import message, publish_response, status_change
 from server.opcua.service_table import RequestContext
 from server.opcua.session import Session
+from server.opcua.wire import Pieces
 
 Codes = ua.StatusCodes
 SPARE_REQUESTS = 10
@@ -48,6 +49,8 @@ class PublishQueue:
         self._kept: dict[tuple[int, int], int] = {}
         self._kept_bytes = 0
         self._serial = 0
+        # Something could be answered, but the client does not read.
+        self.blocked = False
 
     # -- subscriptions
 
@@ -76,9 +79,9 @@ class PublishQueue:
 
     # -- messages
 
-    def _keep(self, subscription: Subscription, number: int, body: bytes) -> None:
-        self._kept[subscription.id, number] = len(body)
-        self._kept_bytes += len(body)
+    def _keep(self, subscription: Subscription, number: int, body: Pieces) -> None:
+        size = self._kept[subscription.id, number] = sum(map(len, body))
+        self._kept_bytes += size
         most = max(KEPT_MESSAGES, 2 * self._room_for_requests)
         while len(self._kept) > most or self._kept_bytes > KEPT_BYTES:
             oldest = next(iter(self._kept))
@@ -150,13 +153,15 @@ class PublishQueue:
         Nothing is produced for a client that does not read.
         """
         self.drop_overdue()
+        self.blocked = False
         while self.requests:
             channel = self.session.channel
             if channel is None or channel.congested:
+                self.blocked = True
                 return False
             if self._status_changes:
                 number, sequence, code = self._status_changes.popleft()
-                body = message(sequence, wire.now_ticks(), [status_change(code)])
+                body = message(sequence, wire.now_ticks(), status_change(code))
                 self._answer(self.requests.popleft(), number, (), False, body)
                 return True
             late = [subscription for subscription in self.subscriptions.values() if subscription.late]
@@ -184,12 +189,12 @@ class PublishQueue:
         return True
 
     def _answer(
-        self, request: PublishRequest, number: int, available: tuple[int, ...], more: bool, body: bytes
+        self, request: PublishRequest, number: int, available: tuple[int, ...], more: bool, body: Pieces
     ) -> None:
         context = request.context
         response = publish_response(context.request_handle, number, available, more, body, request.results)
         try:
-            context.send_raw(response)
+            context.send_pieces(response)
         except ChannelError as error:
             self._close_channel(error)
 

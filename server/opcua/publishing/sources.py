@@ -77,15 +77,23 @@ class Sources:
     def __init__(self, computed: Computed, values: Values, stored: Stored, image: ImageView) -> None:
         self._computed, self._values, self._stored, self.image = computed, values, stored, image
         self._read: dict[Hashable, Value] = {}
+        self._fresh = False
         self._failed: set[Hashable] = set()
 
     def new_tick(self) -> None:
         """A new image, or a new moment: everything is read anew."""
         self._read.clear()
+        self._fresh = False
+
+    def freshen_once(self) -> None:
+        """`freshen`, once a tick: all subscriptions see the same image."""
+        if not self._fresh:
+            self._fresh = True
+            self.freshen()
 
     def freshen(self) -> None:
-        """See whether the image has become too old since the last tick."""
-        if self.image.expire():
+        """Take the newest image, or see that it has become too old, before values are looked at."""
+        if self.image.refresh():
             self._read.clear()
 
     def read(self, source: OrdinarySource, roles: frozenset[Role]) -> Value:

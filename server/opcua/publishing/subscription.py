@@ -14,6 +14,7 @@ from server.opcua.publishing.intervals import Timing
 from server.opcua.publishing.items import Items
 from server.opcua.publishing.wording import data_change, message
 from server.opcua.session import Session
+from server.opcua.wire import Pieces
 
 if TYPE_CHECKING:
     from server.opcua.publishing.publish_queue import PublishQueue
@@ -73,7 +74,7 @@ class Subscription:
         self.lifetime = 0
         self.message_sent = False
         self.sequence = 1
-        self.sent: dict[int, bytes] = {}
+        self.sent: dict[int, Pieces] = {}
         self.notifications = 0
 
     # -- parameters
@@ -117,17 +118,18 @@ class Subscription:
             self.items.forget_triggers()
         return True
 
-    def next_message(self, room: int, now_ticks: Callable[[], int] = wire.now_ticks) -> tuple[bytes, bool] | None:
+    def next_message(self, room: int, now_ticks: Callable[[], int] = wire.now_ticks) -> tuple[Pieces, bool] | None:
         """The message that a Publish request gets: (NotificationMessage, more are waiting); None where none is owed.
 
         `room` bounds its bytes. A keep-alive carries the number of the next message and is not kept.
         """
         self.late = False
-        body, more = b"", False
+        body: Pieces = ()
+        more = False
         if self.has_data:
             count, items = self.items.take(self.maximum, min(room, MESSAGE_BYTES))
             if count:
-                body = message(self.sequence, now_ticks(), [data_change(count, items)])
+                body = message(self.sequence, now_ticks(), data_change(count, items))
                 self.sent[self.sequence] = body
                 self.sequence = self.sequence + 1 if self.sequence < _LAST_NUMBER else 1
                 self.notifications += count
@@ -135,7 +137,7 @@ class Subscription:
         if not body:
             if not self.keep_alive_due:
                 return None
-            body = message(self.sequence, now_ticks(), [])
+            body = message(self.sequence, now_ticks())
         self.keep_alive = self.lifetime = 0
         self.message_sent = True
         return body, more

@@ -19,7 +19,8 @@ _DONE = object()
 class Ticker:
     """Counts ticks and drives the work of each.
 
-    `work` gives the steps of a tick. `silence` is asked when images are missing; False where nobody would notice.
+    `work` gives the steps of a tick, `next_due` the first tick at which there will be something to do again: those before
+    are only counted. `silence` is asked when images are missing; False where nobody would notice.
     """
 
     def __init__(
@@ -28,14 +29,17 @@ class Ticker:
         clock: Callable[[], float],
         work: Callable[[], Iterator[None]],
         silence: Callable[[], bool],
+        next_due: Callable[[], float] = lambda: 0,
     ) -> None:
         self._period_s, self._clock, self._work, self._silence = period_s, clock, work, silence
+        self._next_due = next_due
+        self._rest_until = 0.0
         self.tick = 0
         self._last_s = clock()
         self._silent = False
         self._steps: Iterator[None] | None = None
         self._again = False
-        self._woken = asyncio.Event()
+        self._left_over = asyncio.Event()
 
     def on_image(self) -> None:
         """An image is the tick. One that comes before the last tick is done with is worked on after it."""
@@ -47,27 +51,29 @@ class Ticker:
         while self._steps is not None:
             self._advance()
 
-    def wake(self) -> None:
-        """There is somebody to tick for."""
-        self._woken.set()
-
     async def run(self) -> None:
-        """Finish what is left over, and tick when no images come."""
+        """Finish what is left over, whenever something is."""
         while True:
-            if self._steps is not None:
+            await self._left_over.wait()
+            self._left_over.clear()
+            while self._steps is not None:
                 self._advance()
                 await asyncio.sleep(0)
-                continue
-            self._woken.clear()
-            wait_s = self.step()
-            try:
-                async with asyncio.timeout(wait_s if self._silence() else None):
-                    await self._woken.wait()
-            except TimeoutError:
-                continue
+
+    def rouse(self) -> None:
+        """Something has changed: the next tick is worked on."""
+        self._rest_until = 0
+
+    @property
+    def rest(self) -> float:
+        """Ticks to come at which there is nothing to do."""
+        return 0 if self._steps is not None else self._rest_until - self.tick - 1
 
     def step(self) -> float:
-        """Tick if images have been missing for too long; returns the seconds until to look again."""
+        """Tick if images have been missing for too long; returns the seconds until to look again.
+
+        To be called after each wait for an image, whether it came or not.
+        """
         wait_s = self._patience_s() - (self._clock() - self._last_s)
         if wait_s > 0:
             return wait_s
@@ -85,7 +91,8 @@ class Ticker:
         self._last_s = now
         if self._steps is not None:
             self._again = True
-            self._woken.set()
+            return
+        if self.tick < self._rest_until:
             return
         self._steps = self._work()
         self._advance()
@@ -97,7 +104,8 @@ class Ticker:
             if next(self._steps, _DONE) is _DONE:
                 self._steps = self._work() if self._again else None
                 self._again = False
+                self._rest_until = self._next_due()
             if time.perf_counter() >= until:
                 break
         if self._steps is not None:
-            self._woken.set()
+            self._left_over.set()

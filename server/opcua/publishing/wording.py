@@ -1,7 +1,7 @@
 """Notifications and Publish messages as bytes, written and read by hand (OPC 10000-4, 5.14 and 7.21; OPC 10000-6, 5.2).
 
 A scalar notification has a fixed size per data type, so thousands of them are one structured numpy array whose memory
-is the message.
+is the message. Messages are tuples of pieces: nothing is put together before the bytes go out.
 """
 
 import functools
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from server.opcua import wire
 from server.opcua.errors import ServiceFaultError
+from server.opcua.wire import Pieces
 
 BAD = 0x8000_0000
 """Statuses from here on are Bad: sent without value."""
@@ -110,39 +111,37 @@ def scalars(
     return b"".join(parts)
 
 
-def data_change(count: int, items: bytes) -> bytes:
+def data_change(count: int, items: Pieces) -> Pieces:
     """ExtensionObject of a DataChangeNotification with `count` encoded items."""
-    body = b"".join((count.to_bytes(4, "little"), items, wire.NULL_STRING))
-    return b"".join((_DATA_CHANGE, len(body).to_bytes(4, "little"), body))
+    length = 4 + sum(map(len, items)) + len(wire.NULL_STRING)
+    return (_DATA_CHANGE + struct.pack("<II", length, count), *items, wire.NULL_STRING)
 
 
-def status_change(code: int) -> bytes:
+def status_change(code: int) -> Pieces:
     """ExtensionObject of a StatusChangeNotification."""
-    return _STATUS_CHANGE + struct.pack("<iIB", 5, code, 0)
+    return (_STATUS_CHANGE + struct.pack("<iIB", 5, code, 0),)
 
 
-def message(sequence: int, publish_ticks: int, notifications: Sequence[bytes]) -> bytes:
-    """NotificationMessage; a keep-alive has no notifications."""
-    return struct.pack("<Iqi", sequence, publish_ticks, len(notifications)) + b"".join(notifications)
+def message(sequence: int, publish_ticks: int, notification: Pieces = ()) -> Pieces:
+    """NotificationMessage with one notification; a keep-alive has none."""
+    return (struct.pack("<Iqi", sequence, publish_ticks, bool(notification)), *notification)
 
 
 def publish_response(
-    handle: int, subscription: int, available: Sequence[int], more: bool, body: bytes, results: Sequence[int]
-) -> bytes:
+    handle: int, subscription: int, available: Sequence[int], more: bool, body: Pieces, results: Sequence[int]
+) -> Pieces:
     """PublishResponse around a NotificationMessage; `results` are the statuses of the acknowledgements."""
-    return b"".join(
-        (
-            wire.response_head(_Ids.PublishResponse_Encoding_DefaultBinary, handle),
-            struct.pack(f"<Ii{len(available)}I?", subscription, len(available), *available, more),
-            body,
-            struct.pack(f"<i{len(results)}Ii", len(results), *results, -1),
-        )
+    head = wire.response_head(_Ids.PublishResponse_Encoding_DefaultBinary, handle)
+    return (
+        head + struct.pack(f"<Ii{len(available)}I?", subscription, len(available), *available, more),
+        *body,
+        struct.pack(f"<i{len(results)}Ii", len(results), *results, -1),
     )
 
 
-def republish_response(handle: int, body: bytes) -> bytes:
+def republish_response(handle: int, body: Pieces) -> bytes:
     """RepublishResponse around the stored NotificationMessage."""
-    return wire.response_head(_Ids.RepublishResponse_Encoding_DefaultBinary, handle) + body
+    return b"".join((wire.response_head(_Ids.RepublishResponse_Encoding_DefaultBinary, handle), *body))
 
 
 def acknowledgements(data: bytes, maximum: int) -> list[tuple[int, int]]:

@@ -213,6 +213,36 @@ def test_while_the_disk_hangs_samples_wait_and_then_are_counted_as_dropped(tmp_p
     archive.stop()
 
 
+def test_an_episode_of_dropping_is_told_once_and_lasts_until_there_is_room_again(tmp_path, caplog) -> None:
+    writer = Archive(tmp_path, start=False).start(thread=False).writer
+
+    def put(count: int) -> None:
+        for i in range(count):
+            writer.put(HistoryClass.S1, 1, BASE + i * S, {})
+
+    def told() -> list[str]:
+        return [record.levelname for record in caplog.records if record.name == "gridbms.archive"]
+
+    def take(count: int) -> None:
+        """The thread's turn, a moment at a time: between two of them the queue is full again."""
+        for _ in range(count):
+            writer._jobs.get_nowait()
+            writer._waiting -= 1
+
+    put(QUEUE_LENGTH + 10)
+    for _ in range(5):
+        take(1)
+        put(2)
+    assert told() == ["ERROR"]
+    assert writer.fault
+    take(QUEUE_LENGTH // 2)
+    put(1)
+    assert told() == ["ERROR", "WARNING"]
+    assert not writer.fault
+    writer.start()
+    writer.stop(20.0)
+
+
 def test_a_damaged_chunk_is_a_gap_that_says_so_and_is_counted(tmp_path) -> None:
     archive = Archive(tmp_path)
     fill(archive, 0, 610)

@@ -13,12 +13,13 @@ from adapters.api import Batch, BusSpec, RackRequest, Sink
 from information_model.enumerations import CommunicationState
 from information_model.quality import Quality
 from information_model.validation import InvalidConfiguration
-from server.config.site import Site
+from server.config.site import Site, read_draft
+from server.field import buses
 from server.field import host as hosts
 from server.field.buses import bus_spec, check_buses, resolved_options
 from server.field.inputs import BusSink, Inputs, Slots
 from server.field.lockstep import LockstepField
-from server.field.plant import plant_description, plant_faults, plant_sockets
+from server.field.plant import check_plant, plant_description, plant_faults, plant_sockets
 from server.runtime.block import Layout, Reader
 
 from .conftest import SITE, write_site
@@ -103,12 +104,93 @@ def test_a_bus_specification_has_the_slots_of_the_plan(site: Site) -> None:
 
 
 def test_mistakes_of_adapters_are_found_without_opening_anything(site: Site, tmp_path: Path) -> None:
-    assert check_buses(site) == []
-    text = SITE.replace('interface = "gridbms-plant", ', "")
-    (problem,) = check_buses(write_site(tmp_path, text))
-    assert problem.key == "buses.array1: interface"
+    assert check_buses(read_draft(site.path)) == []
+    site.path.write_text(SITE.replace('interface = "gridbms-plant", ', ""))
+    (problem,) = check_buses(read_draft(site.path))
+    assert problem.key == "buses.array1.options.interface"
     (tmp_path / "tiny.dbc").write_text("no database")
-    assert "tiny.dbc" in str(check_buses(site)[0])
+    database, options = check_buses(read_draft(site.path))
+    assert options == problem
+    assert database.key == "map tiny.toml: dbc"
+    assert "tiny.dbc" in database.given
+
+
+def test_a_map_that_several_buses_use_is_told_once(site: Site, tmp_path: Path) -> None:
+    bus = SITE[SITE.index("[buses.array1]") : SITE.index("[[arrays]]")]
+    text = SITE.replace(bus, bus + bus.replace("array1", "array2"))
+    rows = text[text.index("[[arrays]]") : text.index("[simulator]")]
+    site.path.write_text(
+        text.replace(rows, rows + rows.replace("number = 1", "number = 2").replace("array1", "array2"))
+    )
+    device = tmp_path / "tiny.toml"
+    device.write_text(device.read_text().replace('signal = "DcVoltage"', 'signal = "Voltage"'))
+    draft = read_draft(site.path)
+    assert len(draft.racks) == 4
+    (problem,) = check_buses(draft)
+    assert problem.key == "map tiny.toml: scalar Measurements.DcVoltage.signal"
+
+
+def test_nodes_that_a_bus_cannot_tell_apart_are_told_beside_a_refused_option(site: Site, tmp_path: Path) -> None:
+    device = tmp_path / "tiny.toml"
+    device.write_text(device.read_text().replace("node_offset = 1", "node_offset = 0"))
+    site.path.write_text(SITE.replace('"gridbms-plant"', '"nosuchdriver"'))
+    keys = [problem.key for problem in check_buses(read_draft(site.path))]
+    assert keys[0] == "buses.array1.options.interface"
+    assert set(keys[1:]) == {"buses.array1: node"}
+
+
+class Fragile:
+    """An adapter plug-in that does not say what it dislikes."""
+
+    def __init__(self, bus: BusSpec) -> None:
+        raise TypeError("unexpected keyword")
+
+
+def test_an_adapter_that_fails_while_it_is_made_is_a_mistake_like_others(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(buses, "create_adapter", Fragile)
+    (problem,) = check_buses(read_draft(site.path))
+    assert problem.key == "buses.array1.adapter"
+    assert "unexpected keyword" in problem.remedy
+
+
+def test_every_mistake_of_the_plant_comes_at_once(site: Site, tmp_path: Path) -> None:
+    options = '{ interface = "gridbms-plant", channel = "{run}/plant/array1.sock" }'
+    text = SITE.replace(options, '{ interface = "gridbms-plant", chanel = "x", wait_s = "long" }')
+    text = text.replace('map = "tiny.toml"', 'map = "tiny.toml"\nnode = 9000').replace(
+        'numbers = "1-2"', 'numbers = "1"'
+    )
+    site.path.write_text(text + 'faults = "faults.toml"\n')
+    (tmp_path / "faults.toml").write_text('version = 1\n[[fault]]\nrack = "ESS.ARR01.R009"\nkind = "wield"\nfro = 1\n')
+    found = {problem.key: problem for problem in check_plant(read_draft(site.path))}
+    assert set(found) == {
+        "buses.array1.options.chanel",
+        "buses.array1.options.channel",
+        "buses.array1.options.wait_s",
+        "simulator",
+        f"simulator.faults ({tmp_path / 'faults.toml'}): fault[1].fro",
+    }
+    assert found["buses.array1.options.chanel"].remedy == "Did you mean channel?"
+    assert "node 9000" in found["simulator"].given
+
+
+def test_faults_are_checked_with_the_racks_that_are_known(site: Site, tmp_path: Path) -> None:
+    wrong = '[[fault]]\nrack = "ESS.ARR01.R009"\nkind = "wield"\n[[fault]]\nrack = "ESS.ARR01.R001"\nkind = "weld"\ncell = 99\n'
+    (tmp_path / "faults.toml").write_text("version = 1\n" + wrong)
+    site.path.write_text(SITE + 'faults = "faults.toml"\n')
+    keys = [problem.key.rpartition(" ")[2] for problem in check_plant(read_draft(site.path))]
+    assert keys == ["fault[1].kind", "fault[1].rack", "fault[2].cell"]
+    other = '[[arrays.racks]]\nnumbers = "9"\ntype = "tiny"\nbus = "array1"\nmap = "tiny.toml"\n'
+    site.path.write_text(SITE.replace("[simulator]", f"{other}[simulator]") + 'faults = "faults.toml"\n')
+    keys = [problem.key.rpartition(" ")[2] for problem in check_plant(read_draft(site.path))]
+    assert keys == ["fault[1].kind", "fault[2].cell"], "rack 9 is there, only its type is wrong"
+
+
+def test_a_simulator_without_a_simulated_bus_is_a_mistake(site: Site) -> None:
+    site.path.write_text(SITE.replace('"gridbms-plant"', '"virtual"'))
+    (problem,) = check_plant(read_draft(site.path))
+    assert "no rack is on a simulated bus" in problem.given
 
 
 def test_the_plant_of_a_site_has_its_racks_and_settings(site: Site) -> None:

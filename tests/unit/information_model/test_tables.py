@@ -10,7 +10,7 @@ from information_model.alarms.row import AlarmLevel, Side
 from information_model.commands import TABLE as COMMANDS
 from information_model.expressions import ExpressionError, evaluate
 from information_model.points import TABLE as POINTS
-from information_model.points.row import BUILT_IN, Kind, Level
+from information_model.points.row import BUILT_IN, Kind, Level, Producer
 from information_model.producers import TABLE as PRODUCTIONS
 from information_model.quality import STATUS, Quality, iec61850_quality
 from information_model.quality import TABLE as QUALITIES
@@ -111,6 +111,17 @@ def test_productions_name_points_that_exist() -> None:
             assert item in BY_ID, f"{line.writer} names {item}"
         for need in line.needs:
             assert (Level.RACK, need) in BY_ID
+
+
+def test_no_point_has_two_producers() -> None:
+    outside = {
+        item
+        for item, point in BY_ID.items()
+        if point.producer is Producer.CONFIGURATION or (point.producer is Producer.FIELD and point.level is Level.RACK)
+    }
+    written = [item for line in PRODUCTIONS for item in line.points()]
+    assert len(written) == len(set(written))
+    assert not outside & set(written)
 
 
 def test_every_permissive_of_a_command_is_a_point() -> None:

@@ -90,7 +90,7 @@ class Reader:
         params = ua.HistoryReadParameters(details, ua.TimestampsToReturn(times), release, nodes)
         header = ua.RequestHeader(RequestHandle=ua.UInt32(7))
         context = RequestContext(1, 0, header, None, self._channel, "peer", None)  # type: ignore[arg-type]
-        data = Buffer(await self.services.read(self.session, params, context))
+        data = Buffer(b"".join(await self.services.read(self.session, params, context)))
         kind = ua.extension_objects_by_typeid[ua.NodeId(int.from_bytes(data.copy(4).read(4)[2:], "little"))]
         response = struct_from_binary(kind, data)
         assert len(data) == 0

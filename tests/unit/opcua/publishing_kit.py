@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,7 +96,8 @@ class Line:
     def close(self, code: int, reason: str) -> None:
         self.closed = code
 
-    def send_raw(self, context: RequestContext, body: bytes) -> None:
+    def send_pieces(self, context: RequestContext, pieces: Sequence[bytes]) -> None:
+        body = b"".join(pieces)
         type_id = int.from_bytes(body[2:4], "little")
         kind = ua.extension_objects_by_typeid[ua.NodeId(type_id)]
         data = Buffer(body)

@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 from asyncua import ua
 
+from server.opcua.chunks import error_message, strip_padding
 from server.opcua.errors import ChannelError, code_name
 from server.opcua.limits import Limits
+from server.opcua.open_message import parse_open_header
 from server.opcua.open_rate import OpenRate
-from server.opcua.secure_channel import NONE_URI, SecureChannel, error_message, parse_open_header, strip_padding
+from server.opcua.policies import NONE_URI
+from server.opcua.secure_channel import SecureChannel
 from server.pki.own_certificate import OwnCertificate
 from tests.unit.opcua.security_kit import Clock, make
 

@@ -9,6 +9,7 @@ from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import unpack_uatype_array, variant_from_binary
 
 from server.opcua.history_encoding import HISTORY_DATA, data_values, history_data
+from server.opcua.wire import Pieces
 from server.store.chunk import Samples
 
 TIME_NS = 1_700_000_000_000_000_000
@@ -23,8 +24,11 @@ def samples(values, status) -> Samples:
     return Samples(time, np.array(values, np.float64), np.array(status, np.uint32))
 
 
-def decoded(data: bytes) -> list[ua.DataValue]:
-    buffer = Buffer(data)
+whole = b"".join
+
+
+def decoded(data: Pieces) -> list[ua.DataValue]:
+    buffer = Buffer(whole(data))
     found = unpack_uatype_array(ua.VariantType.DataValue, buffer)
     assert len(buffer) == 0
     return found
@@ -56,8 +60,8 @@ def test_a_value_that_is_no_number_travels_as_nan_or_zero(built_in) -> None:
 
 
 def test_no_samples_are_an_empty_array() -> None:
-    assert data_values(11, samples([], [])) == bytes(4)
-    assert data_values(11, samples(np.zeros((0, 6)), []), (2, 3)) == bytes(4)
+    assert whole(data_values(11, samples([], []))) == bytes(4)
+    assert whole(data_values(11, samples(np.zeros((0, 6)), []), (2, 3))) == bytes(4)
 
 
 def test_matrices_keep_shape_status_and_time() -> None:
@@ -71,7 +75,7 @@ def test_matrices_keep_shape_status_and_time() -> None:
 
 
 def test_history_data_is_an_extension_object_that_asyncua_knows() -> None:
-    body = history_data(data_values(11, samples(VALUES[11], STATUS)))
+    body = whole(history_data(data_values(11, samples(VALUES[11], STATUS))))
     data = Buffer(b"\x16" + body)
     variant = variant_from_binary(data)
     assert isinstance(variant.Value, ua.HistoryData)

@@ -11,7 +11,7 @@ from asyncua import ua
 from server.opcua.connection_log import ConnectionLog
 from server.opcua.endpoints import TRANSPORT, Endpoints, SecurityOptions, token_policies
 from server.opcua.limits import ANNOUNCED, Limits
-from server.opcua.secure_channel import NONE_URI
+from server.opcua.policies import NONE_URI
 from server.opcua.service_table import OPERATIONS, ServiceTable
 from tests.unit.opcua.security_kit import APPLICATION_URI, Clock
 

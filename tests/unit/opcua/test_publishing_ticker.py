@@ -86,18 +86,18 @@ async def test_long_work_is_sliced_and_an_image_that_comes_meanwhile_is_worked_o
     assert len(set(between)) >= 4
 
 
-async def test_run_waits_for_nothing_and_is_woken() -> None:
-    clock, work = Clock(), Work(1)
-    work.needed = False
-    made = Ticker(0.1, clock, work, lambda: work.needed)
+async def test_run_sleeps_until_a_tick_has_left_something_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ticker, "SLICE_S", 0.0)
+    clock, work = Clock(), Work(2)
+    made = Ticker(0.1, clock, work, lambda: True)
     task = asyncio.create_task(made.run())
     for _ in range(5):
         await asyncio.sleep(0)
     assert work.rounds == 0
-    work.needed = True
     clock.now += 1
-    made.wake()
+    made.step()
+    assert work.done == [(1, 0)]
     await asyncio.wait_for(work.finished.wait(), 10)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-    assert work.rounds == 1
+    assert work.done == [(1, 0), (1, 1)]

@@ -1,5 +1,6 @@
 """A child dies with its supervisor and tells it that it lives; real-time priority is asked for and reported."""
 
+import itertools
 import os
 import socket
 import subprocess
@@ -54,7 +55,8 @@ def test_a_child_whose_supervisor_is_already_gone_does_not_start() -> None:
 
 def test_beats_arrive_and_a_full_or_closed_pipe_is_no_error() -> None:
     reading, writing = os.pipe()
-    beat = Beat(writing)
+    seconds = itertools.count()
+    beat = Beat(writing, lambda: next(seconds))
     beat.ready()
     beat.beat()
     assert os.read(reading, 10) == READY + ALIVE
@@ -63,6 +65,17 @@ def test_beats_arrive_and_a_full_or_closed_pipe_is_no_error() -> None:
     os.close(reading)
     beat.beat()
     os.close(writing)
+
+
+def test_beats_that_come_too_soon_do_not_wake_the_supervisor() -> None:
+    reading, writing = os.pipe()
+    times = iter([10.0, 10.05, 10.1, 10.2, 10.3])
+    beat = Beat(writing, lambda: next(times))
+    for _ in range(5):
+        beat.beat()
+    assert os.read(reading, 10) == ALIVE * 2
+    for fd in (reading, writing):
+        os.close(fd)
 
 
 @pytest.mark.parametrize("abstract", [False, True])
@@ -84,6 +97,7 @@ def test_without_a_service_manager_nothing_is_sent(tmp_path: Path, monkeypatch: 
 
 def test_what_the_machine_granted_is_what_is_reported() -> None:
     program = """
+import itertools
 import os
 from server.runtime.realtime import freeze_garbage, request_realtime
 import gc

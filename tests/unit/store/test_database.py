@@ -27,6 +27,16 @@ def test_a_new_database_is_private_versioned_and_strict(tmp_path) -> None:
         connection.execute("INSERT INTO chunk VALUES('x',1,1,1,1,1,x'00')")
 
 
+def test_the_schemas_belong_to_the_store_and_need_nothing_of_the_archive(tmp_path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from server.store.database import open_for_writing\n"
+        "for kind in ('archive', 'journal'): open_for_writing(Path(sys.argv[1]) / kind, kind, synchronous='FULL')\n"
+        "print([name for name in sys.modules if name.startswith('server.archive')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_a_database_that_nobody_has_open_can_be_read(tmp_path) -> None:
     path = tmp_path / "archive.db"
     writer = open_for_writing(path, "archive", synchronous="NORMAL")

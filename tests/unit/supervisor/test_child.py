@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from server.exit_codes import ExitCode
 from server.runtime.parent import ALIVE, READY
-from server.supervisor.child import CONFIGURATION_ERROR, HEALTHY_AFTER_S, LONGEST_DELAY_S, START_LIMIT_S, Child
+from server.supervisor.child import HEALTHY_AFTER_S, LONGEST_DELAY_S, START_LIMIT_S, Child
 from server.supervisor.duties import Duty, StartOptions
 
 DUTY = Duty("archive", 15.0, 3)
@@ -97,7 +98,7 @@ def test_a_minute_of_health_forgives_earlier_failures(stage) -> None:
 
 
 def test_a_configuration_error_is_not_tried_again(stage) -> None:
-    stage.die(0.0, f"raise SystemExit({CONFIGURATION_ERROR})")
+    stage.die(0.0, f"raise SystemExit({ExitCode.CONFIGURATION.value})")
     assert stage.child.given_up
     assert "not started again" in stage.said[-1]
 

@@ -1,12 +1,14 @@
 """Which processes a site has, and what each of them is told."""
 
+import os
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 from server.config.site import load_site
+from server.exit_codes import ExitCode
 from server.runtime.serving import tell_serving
-from server.supervisor.duties import StartOptions, command_line, duties_of, environment
-from server.supervisor.ready import write_ready
+from server.supervisor.duties import Duty, StartOptions, command_line, duties_of, environment
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -41,14 +43,25 @@ def test_a_face_that_is_started_again_keeps_its_port(tmp_path) -> None:
     assert line[line.index("--port") + 1] == "41234"
 
 
+def test_a_file_called_server_where_the_program_was_started_is_not_taken_for_the_program(tmp_path) -> None:
+    (tmp_path / "server.py").write_text("raise SystemExit(99)\n")
+    reading, writing = os.pipe()
+    told = replace(options(tmp_path), site_file=tmp_path / "nosuch.toml")
+    done = subprocess.run(
+        command_line(Duty("archive", 15.0, 3), told, writing),
+        cwd=tmp_path,
+        pass_fds=(writing,),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+    os.close(reading)
+    os.close(writing)
+    assert done.returncode == ExitCode.CONFIGURATION
+    assert "nosuch.toml" in done.stderr
+
+
 def test_no_process_sees_the_password_of_the_demo(monkeypatch) -> None:
     monkeypatch.setenv("GRIDBMS_DEMO_PASSWORD", "not for children")
     assert "not for children" not in environment().values()
-
-
-def test_ready_json_holds_endpoint_and_processes_and_appears_whole(tmp_path) -> None:
-    tell_serving(tmp_path, "opcua", {"endpoint": "opc.tcp://127.0.0.1:41234", "port": 41234})
-    content = write_ready(tmp_path, tmp_path, ["opcua"], {"core": 7})
-    assert content["opcua"]["port"] == 41234
-    assert content["pids"] == {"core": 7}
-    assert not list(tmp_path.glob("*.part"))
