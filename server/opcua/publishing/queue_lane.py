@@ -106,7 +106,7 @@ class QueueLane(Lane):
             whole = self._pack_whole(self.q_value[:, column], self.q_status[:, column], self.q_ticks[:, column], stamp)
             if whole:
                 self.pending -= 1
-                self.head[:] = (column + 1) % int(self.size[0])
+                self.head[:] = (self.pending > 0) * ((column + 1) % int(self.size[0]))
                 return whole
         head = self.head[rows]
         source = self.q_ticks[rows, head] if self.source else None
@@ -114,8 +114,10 @@ class QueueLane(Lane):
         data = scalars(
             self.built_in, self.handle[rows], self.q_value[rows, head], self.q_status[rows, head], source, server
         )
-        self.pending[rows] -= 1
-        self.head[rows] = (head + 1) % self.size[rows]
+        left = self.pending[rows] - 1
+        self.pending[rows] = left
+        # An empty ring begins at its first place again: so those that were out of step come together.
+        self.head[rows] = (left > 0) * ((head + 1) % self.size[rows])
         return data
 
 
