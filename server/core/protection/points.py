@@ -25,6 +25,9 @@ class ProtectionPoints:
         self._places = alarms.places
         times = board.working.columns["source_time"]
         times[self._places.mirror] = start_utc_ns
+        # When the quality of each mirror changed last; 0 before the first cycle, and as long as it has stayed.
+        self._turned_ns = np.zeros(len(self._places.mirror), np.int64)
+        self._usable: NDArray[np.bool_] | None = None
         self._limits = {
             path: (quantity, self._threshold(low), self._threshold(high))
             for path, quantity, low, high in _RANGES
@@ -39,21 +42,32 @@ class ProtectionPoints:
     def step(self, utc_ns: int) -> None:
         """After the scan: mirrors each cycle (their quality follows the source), the rest when something changed."""
         alarms, columns = self._alarms, self._board.working.columns
-        columns["status"][self._places.mirror] = np.where(
-            alarms.debounce.usable, quality.GOOD, quality.UNCERTAIN_LAST_USABLE
-        )
+        self._qualities(utc_ns)
         self._ranges(utc_ns)
         if not alarms.changed:
             return
         alarms.changed = False
         columns["value"][self._places.mirror] = alarms.shown
-        happened = alarms.history.last_ns > 0
-        columns["source_time"][self._places.mirror[happened]] = alarms.history.last_ns[happened]
+        times = np.maximum(alarms.history.last_ns, self._turned_ns)
+        happened = times > 0
+        columns["source_time"][self._places.mirror[happened]] = times[happened]
         columns["alarm.state"][:] = alarms.states()
         columns["alarm.count"][:] = alarms.history.count
         columns["alarm.time"][:] = alarms.history.last_ns
         self._groups(utc_ns)
         self._trips(utc_ns)
+
+    def _qualities(self, utc_ns: int) -> None:
+        """A mirror is as good as what its alarm judges; its time is also that of a quality that changes alone
+        (OPC 10000-4, 7.7.3)."""
+        usable, columns = self._alarms.debounce.usable, self._board.working.columns
+        columns["status"][self._places.mirror] = np.where(usable, quality.GOOD, quality.UNCERTAIN_LAST_USABLE)
+        if self._usable is not None:
+            turned = usable != self._usable
+            if turned.any():
+                self._turned_ns[turned] = utc_ns
+                columns["source_time"][self._places.mirror[turned]] = utc_ns
+        self._usable = usable.copy()
 
     def _ranges(self, utc_ns: int) -> None:
         for path, (quantity, low, high) in self._limits.items():
