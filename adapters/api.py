@@ -119,7 +119,7 @@ class Adapter(Protocol):
     """One bus. This text is the contract that every adapter keeps.
 
     Construction checks options, map and database, raises AdapterConfigurationError with all mistakes at once, and
-    opens nothing.
+    opens nothing. The key of a mistake in an option is `options.<name>`.
 
     `run` lasts until it is cancelled. It opens the bus by itself, watches for silence, closes and reopens with a
     back-off of 0.1 s doubling to 10 s with jitter, and never ends because of a bus, a frame or a driver. It logs a

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from information_model.alarms import TABLE as ALARMS
 from information_model.alarms.mirrors import Mirror, mirrors, thresholds
-from information_model.alarms.row import Alarm, AlarmLevel
+from information_model.alarms.row import Alarm
 from information_model.points import TABLE as POINTS
 from information_model.points.row import Kind, Level, Point, Producer
 from information_model.producers import produced
@@ -155,11 +155,3 @@ def build(
         for _, _, point in thresholds(alarm, sources):
             rows[alarm.level][point.path] = Row(point)
     return Catalogue(topology, rows, alarms, constants, scalars, places)
-
-
-def mirror_rows(catalogue: Catalogue, alarm: Alarm) -> dict[AlarmLevel, Row]:
-    """The Boolean rows of an alarm by the level that they mirror."""
-    found = {}
-    for mirror in mirrors(alarm):
-        found[mirror.alarm_level] = catalogue.rows[alarm.level][mirror.point.path]
-    return found

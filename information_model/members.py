@@ -14,7 +14,7 @@ from information_model.alarms.mirrors import mirrors, thresholds
 from information_model.commands import TABLE as COMMANDS
 from information_model.commands import Command
 from information_model.points import TABLE as POINTS
-from information_model.points.row import Kind, Level, Point, Producer
+from information_model.points.row import BUILT_IN, Kind, Level, Point, Producer
 from information_model.producers import TABLE as PRODUCTIONS
 
 TYPE_OF_LEVEL = {
@@ -29,8 +29,7 @@ BASE_TYPE = "BessElementType"
 # nodes of namespace 0 (OPC 10000-5, OPC 10000-8)
 BASE_OBJECT, FOLDER, BASE_DATA_VARIABLE, PROPERTY = 58, 61, 63, 68
 ANALOG_UNIT, ANALOG_UNIT_RANGE = 17497, 17570
-DATA_TYPE_IDS = {"Boolean": 1, "Byte": 3, "UInt16": 5, "Int32": 6, "UInt32": 7, "Float": 10, "Double": 11, "String": 12,
-                 "DateTime": 13, "CellAddress": 7, "Range": 884, "EUInformation": 887, "Argument": 296}  # fmt: skip
+DATA_TYPE_IDS = BUILT_IN | {"Range": 884, "EUInformation": 887, "Argument": 296}
 
 
 class NodeKind(Enum):
@@ -85,12 +84,7 @@ class Member:
     @property
     def standard_name(self) -> bool:
         """True where the browse name is one of the standard's."""
-        return self.node_kind in (
-            NodeKind.EU_RANGE,
-            NodeKind.ENGINEERING_UNITS,
-            NodeKind.INPUT_ARGUMENTS,
-            NodeKind.OUTPUT_ARGUMENTS,
-        )
+        return self.node_kind in STANDARD_PROPERTIES
 
     @property
     def is_property(self) -> bool:
@@ -164,19 +158,16 @@ def points_of_type(level: Level) -> Iterator[tuple[Point, bool, bool]]:
     """The points that some site may have at a level, with what `members` wants to know of each."""
     given = {item: bool(line.needs) for line in PRODUCTIONS for item in line.points()}
     sources = {(point.level, point.path): point for point in POINTS}
-    possible: set[tuple[Level, str]] = set(given)
+    possible = set(given)
+    possible |= {(Level.RACK, p.path) for p in POINTS if p.level is Level.RACK and p.producer is Producer.FIELD}
     for point in POINTS:
         if point.level is not level:
             continue
         item = (level, point.path)
         if item in given:
             yield point, given[item], False
-        elif point.producer is Producer.FIELD and level is Level.RACK:
-            possible.add(item)
+        elif item in possible or point.producer is Producer.CONFIGURATION or point.kind is Kind.TEXT:
             yield point, True, False
-        elif point.producer is Producer.CONFIGURATION or point.kind is Kind.TEXT:
-            yield point, True, False
-    possible |= {(Level.RACK, p.path) for p in POINTS if p.level is Level.RACK and p.producer is Producer.FIELD}
     for alarm in ALARMS:
         if alarm.level is level and (level, alarm.source) in possible:
             always = not given.get((level, alarm.source), True)

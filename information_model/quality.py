@@ -62,6 +62,8 @@ TABLE: tuple[QualityRow, ...] = (
 STATUS: NDArray[np.uint32] = np.array([row.status for row in TABLE], np.uint32)
 """StatusCode by quality: `STATUS[quality]` works on arrays."""
 
+BAD = 0x8000_0000
+"""The lowest StatusCode whose two severity bits say Bad (OPC 10000-4, 7.39.1)."""
 GOOD, WAITING = int(STATUS[Quality.GOOD]), int(STATUS[Quality.WAITING])
 BAD_STALE, BAD_NO_COMMUNICATION = int(STATUS[Quality.STALE]), int(STATUS[Quality.NO_COMMUNICATION])
 UNCERTAIN_LAST_USABLE = int(STATUS[Quality.LAST_USABLE])
@@ -70,8 +72,13 @@ _IEC_BY_STATUS = {row.status: row.iec61850 for row in reversed(TABLE)}
 
 
 def is_bad(status: NDArray[np.uint32]) -> NDArray[np.bool_]:
-    """True where the two severity bits of a StatusCode say Bad (OPC 10000-4, 7.39.1)."""
-    return np.asarray(status >= 0x8000_0000)
+    """True where a StatusCode is Bad."""
+    return np.asarray(status >= BAD)
+
+
+def severity(status: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """0 Good, 1 Uncertain, 2 Bad; what the standard reserves is Bad."""
+    return np.asarray(np.minimum(status >> 30, 2), np.uint32)
 
 
 def iec61850_quality(status: int) -> int:

@@ -16,3 +16,5 @@ class ExitCode(IntEnum):
     """Configuration or usage: starting again cannot mend it."""
     CANNOT_START = 3
     """A file, folder, port or capture is not what it should be: it may work once that is mended."""
+    ORPHANED = 70
+    """A process whose supervisor was gone before it began; nobody waits for this code."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from information_model.validation import InvalidConfiguration
+from server.duties import Duty
 from server.exit_codes import ExitCode
 from server.logs import configure
 from server.runtime.parent import Beat, bind_to_parent
@@ -26,7 +27,7 @@ log = logging.getLogger("gridbms.process")
 class Task:
     """What a process is told."""
 
-    duty: str
+    duty: Duty
     site_file: Path
     run: Path
     data: Path
@@ -41,11 +42,6 @@ class Task:
         from server.config.site import load_site
 
         return load_site(self.site_file)
-
-    @property
-    def name(self) -> str:
-        """`field1` of `field-field1`."""
-        return self.duty.partition("-")[2]
 
 
 ARCHIVE_NICE = 10
@@ -88,7 +84,7 @@ def _opcua(task: Task) -> None:
 def _field(task: Task) -> None:
     from server.field.process import run_field
 
-    run_field(task.site, task.name, task.run, task.beat)
+    run_field(task.site, task.duty.part, task.run, task.beat)
 
 
 def _plant(task: Task) -> None:
@@ -97,7 +93,7 @@ def _plant(task: Task) -> None:
     run_site_plant(task.site, task.run, task.beat)
 
 
-DUTIES: dict[str, Callable[[Task], None]] = {
+MAINS: dict[str, Callable[[Task], None]] = {
     "core": _core,
     "mirror": _mirror,
     "archive": _archive,
@@ -105,10 +101,7 @@ DUTIES: dict[str, Callable[[Task], None]] = {
     "field": _field,
     "plant": _plant,
 }
-
-
-BUILDERS = frozenset({"core", "opcua"})
-"""Processes that build much before they serve; they put the collector right themselves."""
+"""Kind of process (`server.duties`) -> what it does."""
 
 
 def run_process(arguments: list[str]) -> int:
@@ -130,12 +123,12 @@ def run_process(arguments: list[str]) -> int:
     os.umask(0o077)
     configure(given.duty)
     beat = Beat(given.beat)
-    task = Task(given.duty, given.site, given.run, given.data, beat, given.host, given.port, given.simulated)
-    kind = given.duty.partition("-")[0]
-    if kind not in BUILDERS:
+    duty = Duty(given.duty)
+    task = Task(duty, given.site, given.run, given.data, beat, given.host, given.port, given.simulated)
+    if not duty.kind.builds_much:
         gc.enable()
     try:
-        DUTIES[kind](task)
+        MAINS[duty.kind.name](task)
     except InvalidConfiguration as error:
         log.error("%s", error)
         return ExitCode.CONFIGURATION

@@ -1,4 +1,4 @@
-"""Users of the server: the versioned file ``users.toml``, password hashes, roles and origin.
+"""Users of the server: the versioned file `users.toml`, password hashes, roles and origin.
 
 Passwords are hashed with scrypt (RFC 7914), N = 2^15, r = 8, p = 1, 16 random bytes of salt: about 0.1 s and 32 MB a
 check, which a two-core machine bears under attack. A user name is compared in NFC and is case-sensitive.
@@ -37,14 +37,14 @@ class UsersError(Exception):
 
 @dataclass(frozen=True)
 class User:
-    """One person or program that may open a session. The hash is not shown by ``repr``."""
+    """One person or program that may open a session. The hash is not shown by `repr`."""
 
     name: str
     roles: frozenset[Role]
     origin: Origin = Origin.REMOTE
     password_hash: str = field(default="", repr=False)
-    # SHA-1 thumbprints of the X.509 certificates by which this user may identify itself.
     certificates: frozenset[str] = frozenset()
+    """SHA-1 thumbprints of the X.509 certificates by which this user may identify itself."""
 
 
 ANONYMOUS = User("", frozenset())
@@ -56,7 +56,7 @@ def normalise(name: str) -> str:
 
 
 def hash_password(password: str, log_n: int = SCRYPT_LOG_N) -> str:
-    """``scrypt$15$8$1$<salt>$<hash>``, both in hex."""
+    """`scrypt$15$8$1$<salt>$<hash>`, both in hex."""
     salt = secrets.token_bytes(SALT_BYTES)
     return (
         f"scrypt${log_n}${SCRYPT_R}${SCRYPT_P}${salt.hex()}${_scrypt(password, salt, log_n, SCRYPT_R, SCRYPT_P).hex()}"
@@ -80,8 +80,8 @@ def _parse_hash(text: str) -> tuple[int, int, int, bytes, bytes]:
     return log_n, r, p, *pair
 
 
-# Checked for names that do not exist, so that they cost the same time; its password is random and forgotten.
 _DUMMY_SALT, _DUMMY_HASH = secrets.token_bytes(SALT_BYTES), secrets.token_bytes(HASH_BYTES)
+"""Checked for names that do not exist, so that they cost the same time; the password is random and forgotten."""
 
 
 def check_password(user: User | None, password: str) -> bool:
@@ -96,7 +96,7 @@ def check_password(user: User | None, password: str) -> bool:
 
 
 class UserDirectory:
-    """The users of one data directory. Reads ``users.toml``; changes are written at once."""
+    """The users of one data directory. Reads `users.toml`; changes are written at once."""
 
     def __init__(self, data: Path) -> None:
         self.path = data / FILE_NAME
@@ -164,7 +164,7 @@ class UserDirectory:
         return user
 
     def remove(self, name: str) -> None:
-        """Remove a user; a running server closes its sessions within a second."""
+        """Remove a user; a running server closes its sessions within two seconds."""
         self.reload()
         name = normalise(name)
         if name not in self._users:
@@ -178,7 +178,7 @@ class UserDirectory:
 
 
 def render_users(users: Iterable[User]) -> str:
-    """Text of ``users.toml``."""
+    """Text of `users.toml`."""
     lines = ["# Users of gridbms; change with: gridbms users add|remove", f"version = {FORMAT_VERSION}"]
     for user in sorted(users, key=lambda item: item.name):
         # JSON strings are TOML basic strings, once the one character that only TOML wants escaped is escaped.
@@ -200,7 +200,7 @@ def _quote(text: str) -> str:
 
 
 def parse_users(text: str, where: str) -> dict[str, User]:
-    """Users by name from the text of the file; ``where`` names it in errors."""
+    """Users by name from the text of the file; `where` names it in errors."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

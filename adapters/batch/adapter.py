@@ -100,11 +100,12 @@ class BatchAdapter:
 
 def _checked_seed(bus: BusSpec) -> int:
     wrong = [
-        Problem(key, repr(bus.options[key]), "only seed", "Remove it.") for key in sorted(set(bus.options) - {"seed"})
+        Problem(f"options.{key}", repr(bus.options[key]), "only seed", "Remove it.")
+        for key in sorted(set(bus.options) - {"seed"})
     ]
     seed = bus.options.get("seed", 0)
     if isinstance(seed, bool) or not isinstance(seed, int) or seed < 0:
-        wrong.append(Problem("seed", repr(seed), "a whole number from 0", "Write a number."))
+        wrong.append(Problem("options.seed", repr(seed), "a whole number from 0", "Write a number."))
     for name, device in {source.map.name: source.map for source in bus.sources}.items():
         for row in device.points:
             if row.point not in POINTS:

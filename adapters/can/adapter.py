@@ -193,7 +193,9 @@ def _checked_options(bus: BusSpec) -> dict[str, Any]:
     if options.get("interface") not in BACKENDS:
         given, known = repr(options.get("interface")), ", ".join(sorted(BACKENDS))
         wrong.append(
-            Problem("interface", given, f"the name of a python-can interface: {known}", "For example socketcan.")
+            Problem(
+                "options.interface", given, f"the name of a python-can interface: {known}", "For example socketcan."
+            )
         )
     if wrong:
         raise AdapterConfigurationError(f"bus {bus.name}", wrong)

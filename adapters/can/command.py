@@ -15,7 +15,7 @@ from adapters.api import RackRequest, SafeRequest, SourceSpec
 from adapters.can.database import BoundMap
 from adapters.can.e2e import crc8
 from adapters.can.frame import EXTENDED
-from information_model.device_map import Command
+from information_model.device_map import CommandMessage
 from information_model.enumerations import Desired
 
 SILENCE_ZERO_NS = 1_000_000_000
@@ -46,7 +46,7 @@ def effective_safe(request: RackRequest, age_ns: int) -> SafeRequest:
 class _CyclicFrame:
     """One command message to one source."""
 
-    command: Command
+    command: CommandMessage
     message: Message
     source: int
     ident: int

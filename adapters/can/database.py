@@ -8,7 +8,7 @@ from cantools.database import Database
 from cantools.database.can import Message, Signal
 
 from adapters.errors import AdapterConfigurationError, Problem
-from information_model.device_map import Check, Command, Crc, DeviceMap, MatrixPoint, Point, ScalarPoint
+from information_model.device_map import Check, CommandMessage, Crc, DeviceMap, MappedPoint, MatrixPoint, ScalarPoint
 
 _LISTED = 8
 
@@ -19,7 +19,7 @@ class BoundSignal:
 
     signal: Signal
     slot: int
-    point: Point
+    point: MappedPoint
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class BoundMap:
 
     map: DeviceMap
     messages: tuple[BoundMessage, ...]
-    commands: tuple[tuple[Command, Message], ...]
+    commands: tuple[tuple[CommandMessage, Message], ...]
 
 
 def first_network_bit(signal: Signal) -> int:
@@ -125,7 +125,7 @@ class _Binding:
             else:
                 self._bind_scalar(row, place.first)
 
-    def _candidates(self, key: str, point: Point) -> list[tuple[Message, Signal]]:
+    def _candidates(self, key: str, point: MappedPoint) -> list[tuple[Message, Signal]]:
         messages = list(self.by_name.values())
         if point.message is not None:
             named = self._message(f"{key}.message", point.message)
@@ -174,7 +174,7 @@ class _Binding:
             expected = f"a signal for each of {point.count} elements; none for {listed}"
             self._wrong(f"{key}.signal", point.signal, expected, "Correct signal, first or count.")
 
-    def _take(self, key: str, message: Message, signal: Signal, slot: int, point: Point) -> None:
+    def _take(self, key: str, message: Message, signal: Signal, slot: int, point: MappedPoint) -> None:
         if message.is_container:
             self._wrong(f"{key}.signal", signal.name, "a plain message", "Container messages are not supported.")
         elif last_bit(signal) > 8 * message.length or signal.length > 64:
@@ -230,7 +230,7 @@ class _Binding:
             return None
         return CounterField(start, length, big_endian, modulo)
 
-    def bind_commands(self) -> tuple[tuple[Command, Message], ...]:
+    def bind_commands(self) -> tuple[tuple[CommandMessage, Message], ...]:
         """Finds the messages of the commands; every signal must be filled, none may be foreign."""
         bound = []
         for command in self.map.command:

@@ -159,7 +159,7 @@ def checked_options(bus: BusSpec) -> ReplayOptions:
     wrong: list[Problem] = []
 
     def refuse(key: str, given: object, expected: str, remedy: str) -> None:
-        wrong.append(Problem(key, repr(given), expected, remedy))
+        wrong.append(Problem(f"options.{key}", repr(given), expected, remedy))
 
     known = ("file", "speed", "loop")
     for key in sorted(set(bus.options) - set(known)):

@@ -1,7 +1,7 @@
 """Points that follow from an alarm: its Boolean mirrors and its thresholds.
 
 `Alarms.<Alarm>` mirrors the activity of the condition `Conditions.<Alarm>`; beside a warning `Alarms.<Alarm>Limit` tells
-whether the limit is reached; `Alarms.<Alarm>Trip` tells that the trip is active or latched.
+whether the limit is reached; `Alarms.<Alarm>Trip` tells that the trip is active or latched. Their texts say what to do.
 """
 
 from collections.abc import Iterator, Mapping
@@ -30,6 +30,7 @@ class Mirror:
 def mirrors(alarm: Alarm) -> Iterator[Mirror]:
     """The Boolean points of an alarm, lowest level first."""
     text = alarm.text if alarm.text[1:2].isupper() else alarm.text[0].lower() + alarm.text[1:]
+    text = f"{text} Remedy: {alarm.remedy}"
     if alarm.warning is not None and alarm.limit is not None:
         yield _mirror(alarm, AlarmLevel.WARNING, alarm.name, f"Warning or limit active: {text}")
         yield _mirror(alarm, AlarmLevel.LIMIT, f"{alarm.name}Limit", f"Limit active: {text}")
@@ -52,7 +53,6 @@ def _mirror(alarm: Alarm, alarm_level: AlarmLevel, name: str, text: str) -> Mirr
             f"Alarms.{name}",
             "Boolean",
             text=text,
-            producer=Producer.PROTECTION,
             iec61850=reference,
             cdc="SPS" if reference else "",
             sunspec=alarm.sunspec,

@@ -76,13 +76,14 @@ class Alarm:
     """One line: an alarm of one level of the plant with up to three levels of its own.
 
     Warning and limit are one condition, `Conditions.<name>`; a trip is `Conditions.<name>Trip`, or `Conditions.<name>`
-    where it is the only level. `hysteresis` counts back from each threshold.
+    where it is the only level. `hysteresis` counts back from each threshold. The OPC UA type of a condition follows from
+    side, levels and condition class. `parent` waits for the suppression of alarms: its alarm, of the same element or one
+    above, will silence the notice of warning and limit, never a trip or an action.
     """
 
     level: Level
     name: str
     source: str
-    opcua_type: str
     side: Side
     _: KW_ONLY
     warning: Step | None = None

@@ -31,14 +31,11 @@ class Kind(Enum):
 
 
 class Producer(Enum):
-    """Who writes a point."""
+    """Where a point comes from: the program writes it (`information_model.producers` says which part), or not."""
 
     FIELD = "field"
-    ESTIMATOR = "estimator"
-    PROTECTION = "protection"
-    CONTROL = "control"
     CONFIGURATION = "configuration"
-    SERVER = "server"
+    PROGRAM = "program"
 
 
 class History(Enum):
@@ -81,7 +78,7 @@ class Point:
     `low` and `high` are the usual range (EURange): numbers, or expressions over configuration names
     (`information_model.expressions`); None where the type is a state or a text. `step` is the storage resolution,
     `deadband` the default of reports (0 = each change), `period_s` 0 = on change, `stale_after_s` 0 = no age limit of
-    its own.
+    its own. `cdc` is the common data class of `iec61850` (IEC 61850-7-3); the IEC 61850 face will read it.
     """
 
     level: Level
@@ -99,12 +96,10 @@ class Point:
     stale_after_s: float = 0.0
     history: History = History.CHANGE
     aggregation: Aggregation = Aggregation.STATE
-    producer: Producer
-    optional: bool = False
+    producer: Producer = Producer.PROGRAM
     iec61850: str = ""
     cdc: str = ""
     sunspec: str = ""
-    mesa: str = ""
     write_role: Role | None = None
 
     @property

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from information_model.points.row import History
+from information_model.quality import BAD, is_bad
 from server.archive.chunks import Kept
 from server.archive.open_chunk import time_step_ns
 from server.runtime.block import Stamp
@@ -19,7 +20,6 @@ OLDEST_NS, AHEAD_NS = 86_400 * 1_000_000_000, 1_000_000_000
 """A sample is stamped at most so long before its image, and so much behind it: chunks have ends."""
 LATE_NS = 60 * 1_000_000_000
 """How often a daily value that was not there in time is looked for."""
-BAD = 0x8000_0000
 
 
 class _Class:
@@ -133,7 +133,7 @@ class Sampler:
         else:
             moved |= time > kept.time
         if history is History.DAY and self._only_missing:
-            moved &= (kept.status >= BAD) & (status < BAD)
+            moved &= is_bad(kept.status) & ~is_bad(status)
         # No sample may have waited for its first value: nothing was measured then.
         at = np.flatnonzero(moved & (time > 0))
         if not len(at):

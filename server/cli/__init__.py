@@ -17,7 +17,7 @@ REFUSALS = (AdapterError, DataDirectoryLockedError, RunDirectoryError, UnsafeFil
 """What a command cannot mend: files, folders and captures that are not what they should be. Their text says it all."""
 
 app = typer.Typer(
-    help="Battery management server for grid storage: OPC UA and IEC 61850.",
+    help="Battery management server for grid storage, served over OPC UA.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

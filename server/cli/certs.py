@@ -4,11 +4,11 @@ from pathlib import Path
 
 import typer
 
+from server.cli.options import DATA
 from server.exit_codes import ExitCode
 from server.pki.trust_store import CertificateNotFoundError, Listed, TrustFolder
 
 app = typer.Typer(help="Client certificates: list, trust, reject.", no_args_is_help=True)
-DATA = typer.Option(Path(".demo"), "--data", help="Data directory.")
 
 
 def _store(data: Path) -> TrustFolder:

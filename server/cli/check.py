@@ -9,7 +9,7 @@ from information_model.commands import TABLE as COMMANDS
 from information_model.points.row import Level
 from information_model.validation import InvalidConfiguration
 from server.config.site import Site, build_site, read_draft
-from server.field.buses import check_buses
+from server.field.buses import absent_captures, check_buses
 from server.field.plant import check_plant
 
 
@@ -58,4 +58,6 @@ def report(site: Site) -> str:
             lines.append(f"threshold {scope}.{name} = {value:g} (site file wins over the table)")
     if site.file.opcua.security_none:
         lines.append("warning: opcua.security_none offers sessions without encryption")
+    for bus, capture in absent_captures(site).items():
+        lines.append(f"warning: bus {bus} has nothing to replay, its racks stay bad: there is no file {capture}")
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from information_model.catalogue import Catalogue
 from information_model.points.row import Level
 from information_model.roles import Role
 from server.cli.check import checked_site
+from server.cli.options import DATA
 from server.config.examples import demo_site
 from server.config.site import Site
 from server.exit_codes import ExitCode
@@ -23,11 +24,10 @@ from server.logs import configure
 from server.pki.files import make_private_folder
 from server.runtime.block import Layout, Reader, Unavailable
 from server.runtime.rundir import lock, needed_space, require_space, run_directory
-from server.supervisor.duties import StartOptions
+from server.supervisor.command_line import StartOptions
 from server.supervisor.supervisor import Supervisor, clear_run
 from server.users import UserDirectory
 
-DEMO_DATA = Path(".demo")
 DEMO_USERS = (
     ("observer", Role.OBSERVER),
     ("operator", Role.OPERATOR),
@@ -53,7 +53,7 @@ def run(
 
 
 def demo(
-    data: Path = typer.Option(DEMO_DATA, "--data", help="Data directory."),
+    data: Path = DATA,
     site: Path = typer.Option(
         ...,
         "--site",
@@ -65,7 +65,7 @@ def demo(
     opcua_host: str | None = HOST,
     run_dir: Path | None = RUN,
 ) -> None:
-    """Run the demonstration plant: simulated racks on a real bus, all faces, four users."""
+    """Run the demonstration plant: simulated racks on a simulated bus, all faces, four users."""
     found = checked_site(site)
     raise typer.Exit(start(found, site, data, run_dir, opcua_port, opcua_host, print_endpoint, demo_users))
 

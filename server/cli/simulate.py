@@ -8,8 +8,9 @@ from pathlib import Path
 import typer
 
 from information_model.validation import InvalidConfiguration, Problem
+from server.cli.check import checked_site
 from server.config.examples import demo_site
-from server.config.site import Site, load_site
+from server.config.site import Site
 from server.logs import configure
 from server.pki.files import make_private_folder
 from server.runtime.block import Layout
@@ -36,7 +37,7 @@ def simulate(
 ) -> None:
     """Simulate a site and write what happened into an archive."""
     configure("simulate")
-    found = load_site(site)
+    found = checked_site(site)
     if found.file.simulator is None:
         problem = Problem("simulator", "nothing", "a table [simulator]", "Add the table to the site file.")
         raise InvalidConfiguration(str(site), [problem])

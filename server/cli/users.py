@@ -1,4 +1,4 @@
-"""`gridbms users`: who may connect. A change takes effect on a running server at once."""
+"""`gridbms users`: who may connect. A change takes effect on a running server within two seconds."""
 
 import sys
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 import typer
 
 from information_model.roles import Origin, parse_role
+from server.cli.options import DATA
 from server.exit_codes import ExitCode
 from server.pki.files import make_private_folder
 from server.users import UserDirectory, UsersError
 
 app = typer.Typer(help="Users: add, list, remove.", no_args_is_help=True)
-DATA = typer.Option(Path(".demo"), "--data", help="Data directory.")
 
 
 def _fail(error: Exception) -> None:

@@ -18,9 +18,9 @@ from server.config.racks import Rack
 
 @dataclass(frozen=True, slots=True)
 class PlannedSource:
-    """A source with its place: `index` among the sources of the process, `first_slot` in its block."""
+    """A source, one rack on one bus, with its place: `index` among the sources of the process, `first_slot` in its block."""
 
-    source: Rack
+    rack: Rack
     index: int
     first_slot: int
 
@@ -116,16 +116,16 @@ def _targets(sources: list[PlannedSource], catalogue: Catalogue) -> tuple[Target
     parts: dict[str, list[tuple[NDArray[np.int64], ...]]] = {}
     times: dict[str, list[tuple[float, float, int]]] = {}
     for planned in sources:
-        rack = planned.source.ordinal
-        for point, start, count, period_s, timeout_s in planned.source.map.slots():
+        ordinal = planned.rack.ordinal
+        for point, start, count, period_s, timeout_s in planned.rack.map.slots():
             row = catalogue.row(Level.RACK, point)
             if row.matrix:
                 starts = topology.cell_start if row.point.kind is Kind.CELLS else topology.probe_start
-                column, base = row.matrix, int(starts[rack])
+                column, base = row.matrix, int(starts[ordinal])
             else:
-                column, base = "value", row.base + rack
+                column, base = "value", row.base + ordinal
             slot = planned.first_slot + start + np.arange(count)
-            fill = np.full(count, rack), np.full(count, planned.index)
+            fill = np.full(count, ordinal), np.full(count, planned.index)
             parts.setdefault(column, []).append((slot, base + np.arange(count), *fill))
             times.setdefault(column, []).append((period_s, timeout_s, count))
     found = []

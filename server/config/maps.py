@@ -117,4 +117,5 @@ def _absent(key: str, name: str, folder: Path) -> Problem:
 
 
 def _own_maps() -> Path:
+    # A folder of data, named and not imported: the core reads the configuration too, and must not know adapters.
     return Path(str(files("adapters.maps")))

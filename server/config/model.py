@@ -165,7 +165,11 @@ class Bus(Section):
 
 
 class Racks(Identity):
-    """Racks of one array that are alike. `{array}` and `{rack}` in `bus` and `serial_number` stand for the numbers."""
+    """Racks of one array that are alike.
+
+    `{array}` and `{rack}` stand for the numbers: in `bus` as they are (1, 12), in `serial_number` with the digits of the
+    ids (01, 012).
+    """
 
     numbers: Numbers
     type: Identifier
@@ -192,18 +196,21 @@ class CoreSection(Section):
 
 
 class OpcUaSection(Section):
-    """The OPC UA face. `security_none` offers sessions without encryption: only for a closed test network."""
+    """The OPC UA face. `security_none` offers sessions without encryption: only for a closed test network.
+
+    What is not given of `max_...` is as in `server.opcua.limits`.
+    """
 
     enabled: bool = True
     host: str = "0.0.0.0"  # noqa: S104 - the face serves the plant network; unknown clients are refused
     port: Annotated[int, Field(ge=0, le=65535)] = 4840
     security_none: bool = False
     host_names: list[str] = []
-    max_sessions: Annotated[int, Field(ge=1, le=1000)] = 100
-    max_connections: Annotated[int, Field(ge=1, le=5000)] = 200
-    max_connections_per_address: Annotated[int, Field(ge=1, le=5000)] = 20
-    max_subscriptions_per_session: Annotated[int, Field(ge=1, le=1000)] = 50
-    max_monitored_items_per_session: Annotated[int, Field(ge=1, le=500_000)] = 250_000
+    max_sessions: Annotated[int | None, Field(ge=1, le=1000)] = None
+    max_connections: Annotated[int | None, Field(ge=1, le=5000)] = None
+    max_connections_per_address: Annotated[int | None, Field(ge=1, le=5000)] = None
+    max_subscriptions_per_session: Annotated[int | None, Field(ge=1, le=1000)] = None
+    max_monitored_items_per_session: Annotated[int | None, Field(ge=1, le=500_000)] = None
 
 
 class ArchiveSection(Section):

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from information_model import quality
 from information_model.enumerations import CommunicationState
 from information_model.points.row import Level
 from server.config.inputs import InputPlan
@@ -149,17 +150,16 @@ class Communication:
                 put(level, f"Communication.{name}PointCount", values)
 
     def _of_quality(self, working: Working, level: Level, name: str) -> NDArray[np.float64]:
-        severity = {"Good": 0, "Uncertain": 1, "Bad": 2}[name]
-        status = working.columns["status"][self._slots[level]] >> 30
-        found = (np.minimum(status, 2) == severity).sum(axis=0).astype(float)
+        wanted = {"Good": 0, "Uncertain": 1, "Bad": 2}[name]
+        found = (quality.severity(working.columns["status"][self._slots[level]]) == wanted).sum(axis=0).astype(float)
         if level is Level.RACK:
             for row in self._site.catalogue.matrices():
-                found += np.minimum(working.columns[f"{row.matrix}.status"] >> 30, 2) == severity
+                found += quality.severity(working.columns[f"{row.matrix}.status"]) == wanted
         return np.asarray(found, np.float64)
 
 
 def _ordinals(plan: InputPlan) -> NDArray[np.int64]:
-    return np.array([planned.source.ordinal for planned in plan.sources], np.int64)
+    return np.array([planned.rack.ordinal for planned in plan.sources], np.int64)
 
 
 def _scalar_slots(site: Site, level: Level) -> NDArray[np.int64]:

@@ -1,5 +1,6 @@
 """What a value can be at all: range and largest step between two samples, by quantity."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from information_model.enumerations import ENUMERATIONS
 from information_model.expressions import evaluate
 from information_model.points.row import Level, Point
+from information_model.quantities import DEGREE_CELSIUS, VOLT
 from server.config.inputs import Target
 from server.config.site import Site
 
@@ -35,12 +37,11 @@ def bounds_of(site: Site, target: Target) -> Bounds:
     n = len(target.slot)
     low, high, jump = np.full(n, -np.inf), np.full(n, np.inf), np.full(n, np.inf)
     if target.column != "value":
-        name = f"CellData.{target.column}"
-        kind = site.catalogue.row(Level.RACK, name).point.unit
-        if kind is not None and kind.symbol == "V":
+        unit = site.catalogue.row(Level.RACK, f"CellData.{target.column}").point.unit
+        if unit == VOLT:
             low[:], high[:], jump[:] = *CELL_VOLTAGE_V, CELL_JUMP_V
             return Bounds(low, high, jump, can_freeze=True)
-        if kind is not None and kind.symbol == "degC":
+        if unit == DEGREE_CELSIUS:
             low[:], high[:], jump[:] = *TEMPERATURE_DEGC, TEMPERATURE_JUMP_K
         return Bounds(low, high, jump, can_freeze=False)
     racks = site.topology.of_level(Level.RACK)
@@ -48,12 +49,12 @@ def bounds_of(site: Site, target: Target) -> Bounds:
     for i in range(n):
         point = points[int(target.place[i] - target.rack[i])]
         low[i], high[i] = scalar_bounds(point, site.names[racks[target.rack[i]].name])
-        if point.unit is not None and point.unit.symbol == "degC":
+        if point.unit == DEGREE_CELSIUS:
             jump[i] = TEMPERATURE_JUMP_K
     return Bounds(low, high, jump, can_freeze=False)
 
 
-def scalar_bounds(point: Point, names: object) -> tuple[float, float]:
+def scalar_bounds(point: Point, names: Mapping[str, float]) -> tuple[float, float]:
     """Range that a scalar may have: codes of its enumeration, 0 and 1, or its usual range with a margin."""
     if point.is_enumeration:
         codes = [int(member) for member in ENUMERATIONS[point.data_type]]
@@ -62,7 +63,6 @@ def scalar_bounds(point: Point, names: object) -> tuple[float, float]:
         return 0.0, 1.0
     if point.low is None or point.high is None:
         return -np.inf, np.inf
-    assert isinstance(names, dict)
     low, high = evaluate(point.low, names), evaluate(point.high, names)
     margin = MARGIN * (high - low)
     return low - margin, high + margin

@@ -10,11 +10,12 @@ from cryptography import x509
 
 from server.config.site import Site
 from server.core.server_points import ClockState, Surroundings
+from server.duties import duties_of
+from server.pki.own_certificate import CERTIFICATE
 from server.runtime.block import Unavailable
 from server.runtime.health import Health, HealthReader, resident_bytes
 
 _TIME_ERROR, _UNSYNCHRONISED, _NANOSECONDS = 5, 0x40, 0x2000
-CERTIFICATE = Path("pki/own/certs/gridbms.der")
 
 
 class _Timeval(ctypes.Structure):
@@ -72,7 +73,7 @@ class CertificateEnd:
     """End of the own certificate, UTC ns. The face makes the certificate at its first start, so it is looked for."""
 
     def __init__(self, data: Path) -> None:
-        self._path = data / CERTIFICATE
+        self._path = data / "pki" / CERTIFICATE
         self._found: int | None = None
 
     def __call__(self) -> int | None:
@@ -86,16 +87,15 @@ class CertificateEnd:
 
 def surroundings(site: Site, run: Path, data: Path) -> Surroundings:
     """The surroundings of a core that runs as a process of this machine."""
-    faces = ("opcua",) if site.file.opcua.enabled else ()
-    fields = tuple(f"field-{plan.process}" for plan in site.inputs)
-    others = ("mirror", "supervisor", *(("archive",) if site.file.archive.enabled else ()))
+    duties = duties_of(site, simulated=False)  # a plant that stands in for hardware has no health block
+    others = (*(duty.name for duty in duties if duty.kind.name != "core"), "supervisor")
     return Surroundings(
-        health=HealthOfOthers(run, (*faces, *fields, *others)),
+        health=HealthOfOthers(run, others),
         clock=clock_state,
         cpu_s=time.process_time,
         rss_bytes=resident_bytes,
         memory_limit_bytes=memory_limit_bytes(),
         certificate_ends_utc_ns=CertificateEnd(data),
-        faces=faces,
-        fields=fields,
+        faces=tuple(duty.name for duty in duties if duty.kind.face),
+        fields=tuple(duty.name for duty in duties if duty.kind.name == "field"),
     )

@@ -33,16 +33,27 @@ def _resolved(bus: Bus, site_file: Path, run: Path) -> dict[str, object]:
 
 def sources_of(plan: InputPlan, bus: str) -> tuple[PlannedSource, ...]:
     """The sources of one bus, in the order of the plan."""
-    return tuple(planned for planned in plan.sources if planned.source.bus == bus)
+    return tuple(planned for planned in plan.sources if planned.rack.bus == bus)
 
 
 def bus_spec(site: Site, run: Path, plan: InputPlan, bus: str) -> BusSpec:
     """One bus of a plan."""
     sources = tuple(
-        SourceSpec(planned.source.element, planned.source.node, planned.source.map, planned.first_slot)
+        SourceSpec(planned.rack.element, planned.rack.node, planned.rack.map, planned.first_slot)
         for planned in sources_of(plan, bus)
     )
     return BusSpec(bus, site.file.buses[bus].adapter, resolved_options(site, run, bus), sources)
+
+
+def absent_captures(site: Site) -> dict[str, Path]:
+    """Captures that are not there now, by bus. No mistake: such a bus waits until it can be read."""
+    found = {}
+    for name, bus in site.file.buses.items():
+        if bus.adapter == "replay" and "{run}" not in str(bus.options["file"]):
+            capture = Path(str(resolved_options(site, Path("/run"), name)["file"]))
+            if not capture.is_file():
+                found[name] = capture
+    return found
 
 
 def check_buses(draft: Draft, run: Path = Path("/run")) -> list[Problem]:
@@ -115,11 +126,9 @@ def _rows(error: AdapterConfigurationError, bus: str, *, unclear: bool) -> list[
     """The rows of a refusal under keys of the site file; without its options where those are `unclear`."""
     found = []
     for row in error.problems:
-        is_option = error.where == f"bus {bus}" and row.key.isidentifier() and row.key != "adapter"
-        if row.key == "adapter":
-            found.append(replace(row, key=f"buses.{bus}.adapter"))
-        elif not is_option:
-            found.append(replace(row, key=f"buses.{bus}: {row.key}"))
-        elif not unclear:
-            found.append(replace(row, key=f"buses.{bus}.options.{row.key}"))
+        is_option = row.key.startswith("options.")
+        if is_option and unclear:
+            continue
+        separator = "." if is_option or row.key == "adapter" else ": "
+        found.append(replace(row, key=f"buses.{bus}{separator}{row.key}"))
     return found

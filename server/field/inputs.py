@@ -49,14 +49,14 @@ class Slots:
         self.quality: NDArray[np.uint8] = np.full(plan.slot_count, Quality.WAITING, np.uint8)
         self.health = [SourceHealth() for _ in plan.sources]
         self.alive = np.zeros(len(plan.buses), np.uint8)
-        self._bus_of = np.array([plan.buses.index(planned.source.bus) for planned in plan.sources], np.intp)
+        self._bus_of = np.array([plan.buses.index(planned.rack.bus) for planned in plan.sources], np.intp)
         self._sources = {name: np.zeros(len(plan.sources), dtype) for name, dtype in SOURCE_COLUMNS}
         self._sources_ns: int | None = None
 
     def health_of(self, bus: str) -> list[SourceHealth]:
         """The records of the sources of a bus, in order."""
         rows = zip(self.health, self.plan.sources, strict=True)
-        return [health for health, planned in rows if planned.source.bus == bus]
+        return [health for health, planned in rows if planned.rack.bus == bus]
 
     def heard(self) -> NDArray[np.bool_]:
         """[sources]: whether anything usable has ever come."""

@@ -101,7 +101,7 @@ class FieldProcess:
                 said = True
         if said:
             # Adapters send in the period of the map and do not tell when they have: wait for the slowest one.
-            periods = [row.period for planned in self.plan.sources for row in planned.source.map.command]
+            periods = [row.period for planned in self.plan.sources for row in planned.rack.map.command]
             await asyncio.sleep(min(max(periods, default=0.0) * 1.2, _LAST_WORD_S))
 
     def close(self) -> None:

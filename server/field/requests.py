@@ -53,7 +53,7 @@ class Requests:
         self._lost_ns: NDArray[np.int64] = np.zeros(count, np.int64)
         self._valid: NDArray[np.bool_] = np.zeros(count, np.bool_)
         self._members = {
-            bus: np.array([n for n, row in enumerate(plan.sources) if row.source.bus == bus], np.intp)
+            bus: np.array([n for n, row in enumerate(plan.sources) if row.rack.bus == bus], np.intp)
             for bus in plan.buses
         }
         self._first_wish_ns: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """What we rely on inside asyncua, pinned by the hash of its source.
 
 No module global of asyncua is replaced: its listener, processor, sessions, users and certificate checks are simply not
-used. This is the only file that may ever replace one. What is used below the documented surface stands in ``PINNED``;
+used. This is the only file that may ever replace one. What is used below the documented surface stands in `PINNED`;
 when asyncua changes, a test names the piece, and somebody reads the difference before the hash is renewed.
 """
 
@@ -14,8 +14,6 @@ import inspect
 
 VERSION = "2.1.0"
 
-# "module:object" -> first half of the SHA-256 of its source. The codec stands here because `decoding_limits` reads
-# bytes as it does.
 PINNED: dict[str, str] = {
     "asyncua.common.connection:MessageChunk.max_body_size": "8e7531ae1c35c58928bcf41a697e81c8",
     "asyncua.crypto.security_policies:Cryptography": "b6f046d428bdc4bb4562426d405dbcc3",
@@ -53,10 +51,12 @@ PINNED: dict[str, str] = {
     "asyncua.server.address_space:AttributeService": "3d4a373a13e63cd0cbab30fa6e0d453a",
     "asyncua.server.address_space:ViewService": "65954d3dd43a55c24169fc8f15ad9edd",
 }
+"""What is pinned, as `module:object` -> first half of the SHA-256 of its source. The codec stands here because
+`server.opcua.decoding` reads bytes as it does."""
 
 
 def source_hash(name: str) -> str:
-    """First half of the SHA-256 of the source of ``module:object``, in hex."""
+    """First half of the SHA-256 of the source of `module:object`, in hex."""
     module, path = name.split(":")
     found = functools.reduce(getattr, path.split("."), importlib.import_module(module))
     return hashlib.sha256(inspect.getsource(found).encode()).hexdigest()[:32]

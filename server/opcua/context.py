@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
-from server.opcua.authentication import Authenticator
-from server.opcua.client_trust import ClientTrust
-from server.opcua.connection_log import ConnectionLog
-from server.opcua.endpoints import Endpoints, SecurityOptions
+from server.opcua.connection.connection_log import ConnectionLog
+from server.opcua.connection.open_rate import OpenRate
 from server.opcua.limits import Limits
-from server.opcua.open_rate import OpenRate
-from server.opcua.service_table import ServiceTable
+from server.opcua.security.authentication import Authenticator
+from server.opcua.security.client_trust import ClientTrust
+from server.opcua.security.endpoints import Endpoints, SecurityOptions
+from server.opcua.services.service_table import ServiceTable
 from server.opcua.session import Audit, SessionManager
 from server.pki.own_certificate import OwnCertificate
 
-if TYPE_CHECKING:
-    from server.opcua.transport import Connection
+Result = TypeVar("Result")
 
 
 @dataclass
@@ -56,9 +55,11 @@ class ServerContext:
     pool: ThreadPoolExecutor
     clock: Callable[[], float] = time.monotonic
     counters: Counters = field(default_factory=Counters)
-    connections: set[Connection] = field(default_factory=set)
-    connections_by_address: Counter[str] = field(default_factory=Counter)
-    # False while the server shuts down: no new sessions, requests are answered BadServerHalted.
     accepting: bool = True
-    # OpenSecureChannel requests inside the worker pool; more than the limit are answered BadTcpServerTooBusy.
+    """False while the server shuts down: no new sessions, requests are answered BadServerHalted."""
     opening: int = 0
+    """OpenSecureChannel requests inside the worker pool; more than the limit are answered BadTcpServerTooBusy."""
+
+    async def in_pool(self, function: Callable[..., Result], *arguments: Any) -> Result:
+        """Run what would hold the loop, such as cryptography, in the worker pool."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)

@@ -11,9 +11,9 @@ def code_name(code: int) -> str:
 
 
 class ServiceFaultError(Exception):
-    """The whole service call is refused: answered as ServiceFault with ``code`` (OPC 10000-4 7.35).
+    """The whole service call is refused: answered as ServiceFault with `code` (OPC 10000-4, 7.35).
 
-    ``detail`` is for our own log and never travels to the client.
+    `detail` is for our own log and never travels to the client.
     """
 
     def __init__(self, code: int, detail: str = "") -> None:
@@ -23,7 +23,7 @@ class ServiceFaultError(Exception):
 
 
 class ChannelError(Exception):
-    """The connection is beyond repair: answered by one ERR message with ``code``, then closed (OPC 10000-6 7.1.5)."""
+    """The connection is beyond repair: answered by one ERR message with `code`, then closed (OPC 10000-6, 7.1.5)."""
 
     def __init__(self, code: int, detail: str = "") -> None:
         super().__init__(f"{code_name(code)}: {detail}" if detail else code_name(code))

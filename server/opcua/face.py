@@ -20,18 +20,18 @@ from server.opcua.address_space.computed import Computed
 from server.opcua.address_space.stored import Stored
 from server.opcua.address_space.types import load_types
 from server.opcua.address_space.values import Values
-from server.opcua.attribute_services import AttributeServices
-from server.opcua.endpoints import SecurityOptions
-from server.opcua.history_services import HISTORY_CAPABILITIES, HistoryServices
 from server.opcua.image import ImageView
 from server.opcua.limits import Limits
-from server.opcua.method_services import MethodServices
-from server.opcua.monitored_item_services import MonitoredItemServices
 from server.opcua.publishing.engine import PublishingEngine
 from server.opcua.publishing.methods import SubscriptionMethods
+from server.opcua.security.endpoints import SecurityOptions
 from server.opcua.server import OpcUaServer
-from server.opcua.subscription_services import SubscriptionServices
-from server.opcua.view_services import ViewServices
+from server.opcua.services.attribute_services import AttributeServices
+from server.opcua.services.history_services import HISTORY_CAPABILITIES, HistoryServices
+from server.opcua.services.method_services import MethodServices
+from server.opcua.services.monitored_item_services import MonitoredItemServices
+from server.opcua.services.subscription_services import SubscriptionServices
+from server.opcua.services.view_services import ViewServices
 from server.runtime.follower import Follower, Pause
 from server.runtime.health import HealthWriter
 from server.runtime.link import LinkClient, LinkDown, Request, new_id
@@ -113,11 +113,11 @@ class Face:
         history = History(self.data, site.catalogue)
         ViewServices(Browser(computed, stored), server.limits).register(server.services)
         AttributeServices(computed, stored, values, self.image).register(server.services)
-        standard = SubscriptionMethods(self.engine).handlers
+        standard = SubscriptionMethods(self.engine.registry).handlers
         methods = MethodServices(computed, stored, self.link, standard)
         methods.register(server.services)
-        SubscriptionServices(self.engine).register(server.services)
-        MonitoredItemServices(self.engine).register(server.services)
+        SubscriptionServices(self.engine.registry).register(server.services)
+        MonitoredItemServices(self.engine.registry).register(server.services)
         HistoryServices(computed, history, server.limits).register(server.services)
         for number, variant in HISTORY_CAPABILITIES:
             node = ua.NodeId(ua.Int32(number))
@@ -152,7 +152,7 @@ class Face:
             health.close()
 
     def _counters(self) -> dict[str, int]:
-        counters, counts = self.server.counters, self.engine.counts() if self.engine is not None else {}
+        counters, counts = self.server.counters, self.engine.registry.counts() if self.engine is not None else {}
         return {
             "sessions": len(self.server.sessions),
             "subscriptions": counts.get("subscriptions", 0),
@@ -161,21 +161,25 @@ class Face:
             "rejected_requests": counters.rejected_requests,
             "authentication_failures": counters.authentication_failures,
             "rejected_certificates": counters.rejected_certificates,
-            "connections": len(self.server.context.connections),
+            "connections": len(self.server.connections),
         }
 
 
 def limits_of(site: Site) -> Limits:
-    """Limits that the site file sets."""
+    """The usual limits, and in their place what the site file gives."""
     settings = site.file.opcua
+    given = {
+        "connections": settings.max_connections,
+        "connections_per_address": settings.max_connections_per_address,
+        "sessions": settings.max_sessions,
+        "subscriptions_per_session": settings.max_subscriptions_per_session,
+        "monitored_items_per_session": settings.max_monitored_items_per_session,
+        # One subscription may hold all that a session may have.
+        "monitored_items_per_subscription": settings.max_monitored_items_per_session,
+    }
     return Limits(
-        connections=settings.max_connections,
-        connections_per_address=settings.max_connections_per_address,
-        sessions=settings.max_sessions,
-        subscriptions_per_session=settings.max_subscriptions_per_session,
-        monitored_items_per_session=settings.max_monitored_items_per_session,
-        monitored_items_per_subscription=settings.max_monitored_items_per_session,
         minimum_sample_rate_ms=site.file.core.period_s * 1000,
+        **{name: value for name, value in given.items() if value is not None},
     )
 
 

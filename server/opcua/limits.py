@@ -1,6 +1,6 @@
 """Every limit of the OPC UA server in one place.
 
-The same numbers are enforced and announced (Server.ServerCapabilities, OPC 10000-5 6.3.2), so a client can trust them.
+The same numbers are enforced and announced (Server.ServerCapabilities, OPC 10000-5, 6.3.2), so a client can trust them.
 0 would mean "no limit" there: no limit that exists is ever 0.
 """
 
@@ -58,8 +58,8 @@ class Limits:
     diagnostic_nesting: int = 10
     decode_price: int = 12 << 20
     element_price: int = 50
-    # Above this price a message is decoded in a worker thread: nothing may hold the loop.
     decode_inline_price: int = 128 << 10
+    """Above this price a message is decoded in a worker thread: nothing may hold the loop."""
 
     # Sessions
     sessions: int = 100
@@ -99,8 +99,8 @@ class Limits:
     orphaned_subscriptions_per_user: int = 10
     monitored_items: int = 500_000
     monitored_items_per_session: int = 250_000
-    # Not below what a session may have: one subscription may hold them all.
     monitored_items_per_subscription: int = 250_000
+    """Not below what a session may have: one subscription may hold them all."""
     monitored_item_queue: int = 100
     queue_bytes: int = 256 << 20
     queue_bytes_per_subscription: int = 64 << 20
@@ -119,11 +119,10 @@ class Limits:
             raise ValueError(f"OPC UA limits must be above 0 (0 would announce 'no limit'): {', '.join(wrong)}")
         if self.chunk_bytes < self.minimum_chunk_bytes:
             raise ValueError(
-                f"chunk_bytes = {self.chunk_bytes}: expected at least {self.minimum_chunk_bytes} (OPC 10000-6 7.1.2.3)"
+                f"chunk_bytes = {self.chunk_bytes}: expected at least {self.minimum_chunk_bytes} (OPC 10000-6, 7.1.2.3)"
             )
 
 
-# NodeIds (namespace 0) of the nodes that announce a limit, and the field that stands behind each.
 ANNOUNCED: tuple[tuple[int, str, str], ...] = (
     (2272, "minimum_sample_rate_ms", "Double"),
     (2735, "browse_continuation_points", "UInt16"),
@@ -150,3 +149,4 @@ ANNOUNCED: tuple[tuple[int, str, str], ...] = (
     (12166, "nodes_per_history_read_events", "UInt32"),
     (12167, "nodes_per_history_update", "UInt32"),
 )
+"""NodeIds (namespace 0) of the nodes that announce a limit, and the field that stands behind each."""

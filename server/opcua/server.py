@@ -16,18 +16,19 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.user_managers import UserManager
 
-from server.opcua.authentication import Authenticator
-from server.opcua.client_trust import ClientTrust
-from server.opcua.connection_log import ConnectionLog
+from server.opcua.connection.connection_log import ConnectionLog
+from server.opcua.connection.listener import Listener
+from server.opcua.connection.open_rate import OpenRate
+from server.opcua.connection.transport import Connection
 from server.opcua.context import Counters, ServerContext
-from server.opcua.discovery import DiscoveryServices
-from server.opcua.endpoints import Endpoints, SecurityOptions
 from server.opcua.limits import ANNOUNCED, Limits
-from server.opcua.listener import Listener
-from server.opcua.open_rate import OpenRate
-from server.opcua.service_table import ServiceTable
+from server.opcua.security.authentication import Authenticator
+from server.opcua.security.client_trust import ClientTrust
+from server.opcua.security.endpoints import Endpoints, SecurityOptions
+from server.opcua.services.discovery import DiscoveryServices
+from server.opcua.services.service_table import ServiceTable
+from server.opcua.services.session_services import SessionServices
 from server.opcua.session import Audit, SessionManager
-from server.opcua.session_services import SessionServices
 from server.pki.files import check_data_directory
 from server.pki.own_certificate import load_or_make, local_names
 from server.users import UserDirectory
@@ -132,8 +133,8 @@ class OpcUaServer:
         """Prepare keys, trust and users; nothing listens yet.
 
         Args:
-            data: persistent data directory (0700); ``pki/`` and ``users.toml`` live in it.
-            application_uri: such as ``urn:gridbms:application:<id>``; stands in certificate and endpoints.
+            data: persistent data directory (0700); `pki/` and `users.toml` live in it.
+            application_uri: such as `urn:gridbms:application:<id>`; stands in certificate and endpoints.
             audit: takes security events; must not block.
             hosts: host names and addresses that clients use; by default all that this machine has.
         """
@@ -170,6 +171,11 @@ class OpcUaServer:
     def sessions(self) -> SessionManager:
         """All sessions."""
         return self.context.sessions
+
+    @property
+    def connections(self) -> set[Connection]:
+        """All connections."""
+        return self._listener.connections
 
     @property
     def counters(self) -> Counters:
@@ -212,7 +218,7 @@ class OpcUaServer:
                 await self.aspace.write_attribute_value(node, ua.AttributeIds.Value, ua.DataValue(value))
 
     async def start(self, host: str | Sequence[str], port: int) -> int:
-        """Listen on ``host`` (one or several); port 0 picks a free one. Returns the bound port.
+        """Listen on `host` (one or several); port 0 picks a free one. Returns the bound port.
 
         Raises:
             OSError: port taken, or address not of this machine.

@@ -1,4 +1,4 @@
-"""Sessions and their manager (OPC 10000-4 5.7): tokens, nonces, time-outs, quotas.
+"""Sessions and their manager (OPC 10000-4, 5.7): tokens, nonces, time-outs, quotas.
 
 A session belongs to one channel at a time. Its authentication token is a secret of 32 random bytes that is compared
 with every request and never logged; its session id is public.
@@ -13,21 +13,23 @@ import unicodedata
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from asyncua import ua
 
+from information_model.roles import Role
 from server.opcua.errors import ServiceFaultError
 from server.opcua.limits import Limits
 from server.users import ANONYMOUS, User
 
-if TYPE_CHECKING:
-    from information_model.roles import Role
-
 Codes = ua.StatusCodes
 log = logging.getLogger("gridbms.opcua.session")
-# asyncua's NodeId wants its own number types where plain ones do.
 _node_id: Callable[..., ua.NodeId] = ua.NodeId
+"""asyncua's NodeId wants its own number types where plain ones do."""
+TOKEN_BYTES = 32
+"""Length of an authentication token; requests whose token is as long are read the fast way."""
+NONCE_BYTES = 32
+"""Length of a server nonce."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 
 
@@ -35,7 +37,7 @@ class Audit(Protocol):
     """Takes one audit entry. Must not block and must not raise."""
 
     def __call__(self, event: str, ok: bool, user: str, peer: str, detail: str) -> None:
-        """``event`` such as ``ActivateSession``; ``detail`` never holds a secret."""
+        """`event` such as `ActivateSession`; `detail` never holds a secret."""
 
 
 class Channel(Protocol):
@@ -60,8 +62,8 @@ class ChannelIdentity:
     policy_uri: str
     mode: ua.MessageSecurityMode
     thumbprint: str = ""
-    # Thumbprints of the client's certificate chain, leaf first.
     chain: tuple[str, ...] = ()
+    """Thumbprints of the client's certificate chain, leaf first."""
 
 
 def readable(text: str | None, maximum: int) -> str:
@@ -71,7 +73,7 @@ def readable(text: str | None, maximum: int) -> str:
 
 @dataclass(eq=False)
 class Session:
-    """One session of one client. Other service sets keep their state in ``storage`` and end it in ``on_close``."""
+    """One session of one client. Other service sets keep their state in `storage` and end it in `on_close`."""
 
     id: ua.NodeId
     token: bytes = field(repr=False)
@@ -84,8 +86,8 @@ class Session:
     channel: Channel | None
     application_uri: str = ""
     client_certificate: bytes = field(default=b"", repr=False)
-    # Certificate by which the user identified itself, empty for a password.
     user_certificate: bytes = field(default=b"", repr=False)
+    """Certificate by which the user identified itself, empty for a password."""
     user: User = ANONYMOUS
     locale_ids: tuple[str, ...] = ()
     activated: bool = False
@@ -93,14 +95,14 @@ class Session:
     failures: int = 0
     last_request_s: float = 0.0
     storage: dict[str, object] = field(default_factory=dict, repr=False)
-    # (session, delete_subscriptions): called once, in order, when the session ends for whatever reason.
     on_close: list[Callable[[Session, bool], None]] = field(default_factory=list, repr=False)
-    # Called when the session loses its channel but lives on: queued Publish requests are gone with the channel.
+    """(session, delete_subscriptions): called once, in order, when the session ends for whatever reason."""
     on_channel_lost: list[Callable[[Session], None]] = field(default_factory=list, repr=False)
-    # Called after the user of the session has changed: permissions must be judged anew.
+    """Called when the session loses its channel but lives on: queued Publish requests are gone with the channel."""
     on_user_changed: list[Callable[[Session], None]] = field(default_factory=list, repr=False)
-    # (session, request handle) -> number of pending requests answered BadRequestCancelledByClient.
+    """Called after the user of the session has changed: permissions must be judged anew."""
     on_cancel: list[Callable[[Session, int], int]] = field(default_factory=list, repr=False)
+    """(session, request handle) -> number of pending requests answered BadRequestCancelledByClient."""
     audit: Callable[[str, bool, str], None] = field(default=lambda event, ok, detail: None, repr=False)
 
     @property
@@ -115,7 +117,7 @@ class Session:
 
 
 class SessionManager:
-    """All sessions of the server, with their quotas. Times are monotonic seconds of ``clock``."""
+    """All sessions of the server, with their quotas. Times are monotonic seconds of `clock`."""
 
     def __init__(self, limits: Limits, audit: Audit, clock: Callable[[], float] = time.monotonic) -> None:
         self.limits = limits
@@ -150,7 +152,7 @@ class SessionManager:
         requested_s = requested_timeout_ms / 1000 if requested_timeout_ms == requested_timeout_ms else 0.0
         session = Session(
             id=_node_id(uuid.uuid4(), 1, ua.NodeIdType.Guid),
-            token=secrets.token_bytes(32),
+            token=secrets.token_bytes(TOKEN_BYTES),
             name=readable(name, limits.name_characters),
             identity=identity,
             peer=peer,
@@ -158,7 +160,7 @@ class SessionManager:
             timeout_s=min(max(requested_s, limits.minimum_session_timeout_s), limits.maximum_session_timeout_s),
             created_s=now,
             last_request_s=now,
-            nonce=secrets.token_bytes(32),
+            nonce=secrets.token_bytes(NONCE_BYTES),
             application_uri=readable(application_uri, limits.name_characters),
             client_certificate=client_certificate,
         )
@@ -201,7 +203,7 @@ class SessionManager:
         return self._sessions.get(identifier) if isinstance(identifier, bytes) else None
 
     def authorise(self, token: ua.NodeId, channel: Channel) -> Session:
-        """Session for a request: must exist, be on this channel and be activated (OPC 10000-4 5.7.3).
+        """Session for a request: must exist, be on this channel and be activated (OPC 10000-4, 5.7.3).
 
         Raises:
             ServiceFaultError: BadSessionIdInvalid, or BadSessionNotActivated after which the session is closed.
@@ -221,13 +223,13 @@ class SessionManager:
         return session
 
     def activated(self, session: Session, channel: Channel, user: User, locale_ids: tuple[str, ...]) -> bytes:
-        """Mark as activated for ``user`` on ``channel``; returns the next server nonce. The old nonce is dead."""
+        """Mark as activated for `user` on `channel`; returns the next server nonce. The old nonce is dead."""
         moved, changed = session.channel is not channel, session.activated and session.user != user
         session.channel = channel
         session.user = user
         session.activated = True
         session.failures = 0
-        session.nonce = secrets.token_bytes(32)
+        session.nonce = secrets.token_bytes(NONCE_BYTES)
         session.last_request_s = self._clock()
         if locale_ids:
             session.locale_ids = locale_ids

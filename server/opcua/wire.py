@@ -10,8 +10,16 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from information_model.points.row import BUILT_IN
+
 EPOCH_TICKS = 116_444_736_000_000_000
 """1970-01-01 in ticks since 1601-01-01."""
+
+BOOLEAN, FLOAT, DOUBLE = BUILT_IN["Boolean"], BUILT_IN["Float"], BUILT_IN["Double"]
+STRING, DATE_TIME = BUILT_IN["String"], BUILT_IN["DateTime"]
+"""Built-in type ids (OPC 10000-6, 5.1.2)."""
+FLOATS = (FLOAT, DOUBLE)
+"""Types that have NaN."""
 
 WIRE_TYPE = {
     1: "u1", 2: "i1", 3: "u1", 4: "<i2", 5: "<u2", 6: "<i4", 7: "<u4", 8: "<i8", 9: "<u8", 10: "<f4", 11: "<f8",
@@ -77,7 +85,7 @@ def localized_text(text: str, locale: str = "en") -> bytes:
 
 def scalar(built_in: int, value: float) -> bytes:
     """Variant of a number or Boolean."""
-    number = value if built_in in (10, 11) else int(value)
+    number = value if built_in in FLOATS else int(value)
     return bytes((built_in,)) + _PACK[built_in].pack(number)
 
 

@@ -24,7 +24,7 @@ def _refuse(path: Path, found: str, command: str) -> UnsafeFileError:
 
 
 def check_private(path: Path, *, folder: bool = False) -> None:
-    """Require that ``path`` is a real file (or folder) of this user that nobody else can open.
+    """Require that `path` is a real file (or folder) of this user that nobody else can open.
 
     Raises:
         UnsafeFileError: symbolic link, wrong kind, wrong owner or mode wider than 0600 (folder 0700).
@@ -70,7 +70,7 @@ def check_data_directory(folder: Path) -> None:
 
 
 def read_private(path: Path, maximum_bytes: int = 1 << 20) -> bytes:
-    """Read a private file after `check_private`, never through a symbolic link, at most ``maximum_bytes``."""
+    """Read a private file after `check_private`, never through a symbolic link, at most `maximum_bytes`."""
     check_private(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:
@@ -94,7 +94,7 @@ def read_public(path: Path, maximum_bytes: int) -> bytes | None:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Replace ``path`` atomically by ``content`` with mode 0600 from its first byte on, and sync it."""
+    """Replace `path` atomically by `content` with mode 0600 from its first byte on, and sync it."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, PRIVATE_FILE)
     try:
@@ -110,7 +110,7 @@ def write_private(path: Path, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in ``folder`` durable."""
+    """Make a rename in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -119,7 +119,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Create ``folder`` and its parents with mode 0700 if absent; an existing one is checked, not changed."""
+    """Create `folder` and its parents with mode 0700 if absent; an existing one is checked, not changed."""
     for missing in reversed([folder, *folder.parents]):
         if not missing.exists() and not missing.is_symlink():
             missing.mkdir(mode=PRIVATE_FOLDER, exist_ok=True)

@@ -18,10 +18,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from server.pki.files import make_private_folder, read_private, read_public, write_private
 
+CERTIFICATE = Path("own/certs/gridbms.der")
+PRIVATE_KEY = Path("own/private/gridbms.pem")
+"""Where they lie below the folder `pki`."""
 KEY_BITS = 2048
 LIFETIME = timedelta(days=730)
 MAXIMUM_CERTIFICATE_BYTES = 16 * 1024
-# What the library raises for certificates that are damaged or outside its rules; not all of it is a ValueError.
 PARSE_ERRORS = (
     ValueError,
     TypeError,
@@ -30,8 +32,9 @@ PARSE_ERRORS = (
     x509.DuplicateExtension,
     x509.UnsupportedGeneralNameType,
 )
-# A clock that runs a little behind ours must not call a fresh certificate "not yet valid".
+"""What the library raises for certificates that are damaged or outside its rules; not all of it is a ValueError."""
 BACKDATE = timedelta(hours=1)
+"""A clock that runs a little behind ours must not call a fresh certificate not yet valid."""
 
 
 class OwnCertificateError(Exception):
@@ -130,16 +133,15 @@ def load_or_make(
     common_name: str = "gridbms",
     now: datetime | None = None,
 ) -> OwnCertificate:
-    """The certificate below ``pki/own``; made and stored when there is none yet.
+    """The certificate below `pki/own`; made and stored when there is none yet.
 
     Raises:
         UnsafeFileError: the key can be read by others or is a symbolic link.
         OwnCertificateError: key and certificate do not belong together, are damaged, or carry another ApplicationUri.
     """
-    certificates, private = pki / "own" / "certs", pki / "own" / "private"
-    for folder in (pki, pki / "own", certificates, private):
+    key_path, certificate_path = pki / PRIVATE_KEY, pki / CERTIFICATE
+    for folder in (pki, pki / "own", certificate_path.parent, key_path.parent):
         make_private_folder(folder)
-    key_path, certificate_path = private / "gridbms.pem", certificates / "gridbms.der"
     if not key_path.exists() and not key_path.is_symlink():
         made = make_own_certificate(application_uri, names or local_names(), common_name, now or datetime.now(UTC))
         # The key goes first: after a crash in between, the next start finds a key without certificate and says so.

@@ -1,7 +1,7 @@
 """Trust list on disk and its immutable snapshot in memory.
 
 Layout below a PKI folder, as certificate managers of other vendors know it:
-``trusted/{certs,crl}``, ``issuers/{certs,crl}``, ``rejected/certs``. Files are DER or PEM.
+`trusted/{certs,crl}`, `issuers/{certs,crl}`, `rejected/certs`. Files are DER or PEM.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ FOLDERS = ("trusted/certs", "trusted/crl", "issuers/certs", "issuers/crl", "reje
 MAXIMUM_REJECTED = 64
 MAXIMUM_FILES = 1000
 MAXIMUM_CRL_BYTES = 4 << 20
-# (path, modification time, size) of every file: equal stamps mean an unchanged folder.
 Stamp = tuple[tuple[str, int, int], ...]
+"""(path, modification time, size) of every file: equal stamps mean an unchanged folder."""
 
 
 class CertificateNotFoundError(Exception):
@@ -71,7 +71,7 @@ class TrustStore:
 
 @dataclass(frozen=True)
 class Listed:
-    """One row of ``gridbms certs list``."""
+    """One row of `gridbms certs list`."""
 
     thumbprint: str
     state: str
@@ -82,7 +82,7 @@ class Listed:
 
 
 class TrustFolder:
-    """The PKI folder of the application certificates, or of the user certificates below ``users/``."""
+    """The PKI folder of the application certificates, or of the user certificates below `users/`."""
 
     def __init__(self, root: Path) -> None:
         self.root = root

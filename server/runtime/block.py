@@ -153,7 +153,7 @@ class Writer:
         """Once a second: take the name again when it was lost. False while the block has no name of its own.
 
         To be called between `publish` and the next `begin`. logind removes a user's files in /dev/shm at logout
-        (``RemoveIPC=``); readers that are attached stay so, only new ones would find nothing.
+        (`RemoveIPC=`); readers that are attached stay so, only new ones would find nothing.
         """
         if now_mono_ns < self._next_check_ns:
             return not self._complained

@@ -1,4 +1,4 @@
-"""Health of a process: one small block per process on tmpfs, which the core turns into points ``ESS.Server.*``."""
+"""Health of a process: one small block per process on tmpfs, which the core turns into points `ESS.Server.*`."""
 
 import os
 import time
@@ -38,8 +38,6 @@ COUNTERS: dict[str, tuple[str, ...]] = {
         "connections",
         "notifications",
     ),
-    "iec61850": ("associations", "rejected_requests", "authentication_failures", "rejected_certificates", "reports"),
-    "console": ("sessions", "rejected_requests", "authentication_failures"),
     "archive": (
         "samples_written",
         "backlog_ms",
@@ -96,7 +94,7 @@ def resident_bytes() -> int:
 
 
 class HealthWriter:
-    """To be called about ten times a second, or once per turn of a slower loop."""
+    """To be called more often than every two seconds: an older block is that of a process that does not run."""
 
     def __init__(self, run: Path, role: str) -> None:
         self._names = COUNTERS[kind_of(role)]

@@ -3,7 +3,7 @@
 ========== ======== ==========================================================================================
 offset     type     meaning
 ========== ======== ==========================================================================================
-0          8 bytes  ``GBBLOCK1``
+0          8 bytes  `GBBLOCK1`
 8, 12      u4, u4   version of this page (1), number of slots
 16         u8       file size
 24         16 bytes hash over version, columns and slots
@@ -43,7 +43,7 @@ class Views(NamedTuple):
 
 
 class Layout:
-    """Columns ``(name, dtype, length)`` in the order of their bytes, repeated in `slots` slots.
+    """Columns `(name, dtype, length)` in the order of their bytes, repeated in `slots` slots.
 
     The hash over the columns is compared by both sides: a process refuses a block of another configuration. Raises
     ValueError for a column without a name, with a dtype of variable size, a negative length or a name used twice.

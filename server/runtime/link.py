@@ -64,7 +64,7 @@ class LinkServer:
     """`handle` judges and does a request, and says whether its answer waits until the log is on disk.
 
     It waits while `durable()` is below the answer's sequence, at most 0.25 s; then the answer leaves with
-    ``durable=False``. Opening, emergency and refused requests do not wait. An exception of `handle` is answered as an
+    `durable=False`. Opening, emergency and refused requests do not wait. An exception of `handle` is answered as an
     error and logged: no request ends the core. `requests`, `dropped` and `late` (answers that left before the disk had
     them) only rise.
     """

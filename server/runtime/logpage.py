@@ -1,4 +1,4 @@
-"""The control page of the event log: ``RUN/log/control``, one page of u8 words that core and mirror share.
+"""The control page of the event log: `RUN/log/control`, one page of u8 words that core and mirror share.
 
 Word 1 head (last appended), 2 durable, 3 errno of the mirror (0 good), 4 monotonic ns of the mirror's last turn,
 5 records lost because memory was full, 6 starts of the core begun, 7 starts whose recovery is complete. Word 0 holds

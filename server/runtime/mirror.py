@@ -178,7 +178,7 @@ def run_mirror(
 ) -> None:
     """The main loop of the mirror process, until `stop()`: woken by the core's appends, at the latest after 50 ms.
 
-    Outlives restarts of the core: it lets go of ``DATA/log`` while a recovery works there and goes on behind it.
+    Outlives restarts of the core: it lets go of `DATA/log` while a recovery works there and goes on behind it.
     `each_turn` is for the heartbeat. Whatever the disk does shows in the control page and nowhere else.
     """
     lock = MirrorLock(data)

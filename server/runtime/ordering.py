@@ -1,7 +1,7 @@
 """Memory ordering between processes that share a mapping.
 
 x86-64 makes stores visible in order and executes loads in order, so "data, then number" needs nothing. Other machines
-order neither. Python has no fence, and a system call as such is none; ``membarrier(GLOBAL_EXPEDITED)`` is a full
+order neither. Python has no fence, and a system call as such is none; `membarrier(GLOBAL_EXPEDITED)` is a full
 barrier in the caller and on every CPU that runs a *registered* process (membarrier(2)). Only the writer pays for it.
 """
 

@@ -7,10 +7,10 @@ import socket
 import time
 from collections.abc import Callable
 
+from server.exit_codes import ExitCode
 from server.runtime.ordering import libc
 
 _PR_SET_PDEATHSIG = 1
-ORPHANED = 70
 READY = b"R"
 ALIVE = b"."
 INTERVAL_S = 0.15
@@ -23,11 +23,11 @@ def bind_to_parent(pid: int) -> None:
     """
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != pid:
-        os._exit(ORPHANED)
+        os._exit(ExitCode.ORPHANED)
 
 
 class Beat:
-    """The inherited write end of a pipe: one byte when the process serves, about five a second afterwards.
+    """The inherited write end of a pipe: one byte when the process serves, then one per `INTERVAL_S` at most.
 
     End of file tells the supervisor of a death, silence of a hang. A full or closed pipe is no error of the child.
     """
@@ -43,7 +43,7 @@ class Beat:
         self._write(READY)
 
     def beat(self) -> None:
-        """To be called at least five times a second; every byte wakes the supervisor, so more often tells no more."""
+        """To be called more often than the duty's silence; every byte wakes the supervisor, so most calls write none."""
         now_s = self._clock()
         if now_s - self._last_s >= INTERVAL_S:
             self._last_s = now_s

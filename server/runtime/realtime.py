@@ -25,7 +25,7 @@ class Granted:
 def freeze_garbage() -> None:
     """After everything is built: what exists now is never walked again, and no collection comes inside a cycle.
 
-    The core must then make no reference cycles; it calls ``gc.collect(0)`` in the slack of a cycle.
+    The core must then make no reference cycles; it calls `gc.collect(0)` in the slack of a cycle.
     """
     gc.collect()
     gc.freeze()

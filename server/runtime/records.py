@@ -173,7 +173,6 @@ Payload = (
     | AnchorRecord
 )
 
-# kind -> (structure, version written). A change of a structure is a new version with a reader for the old one.
 TABLE: dict[RecordKind, tuple[type[Payload], int]] = {
     RecordKind.CORE_STARTED: (StartRecord, 1),
     RecordKind.CORE_STOPPED: (StartRecord, 1),
@@ -189,6 +188,7 @@ TABLE: dict[RecordKind, tuple[type[Payload], int]] = {
     RecordKind.HEALTH: (HealthRecord, 1),
     RecordKind.ANCHOR: (AnchorRecord, 1),
 }
+"""Kind -> (structure, version written). A change of a structure is a new version with a reader for the old one."""
 
 _ENCODER = msgspec.json.Encoder()
 _DECODERS = {kind: msgspec.json.Decoder(structure) for kind, (structure, _) in TABLE.items()}

@@ -33,7 +33,7 @@ class _Twin(NamedTuple):
 
 
 class MirrorLock:
-    """Who may write ``DATA/log``: the mirror, or a recovery. Held by flock(2), so a death releases it."""
+    """Who may write `DATA/log`: the mirror, or a recovery. Held by flock(2), so a death releases it."""
 
     def __init__(self, data: Path) -> None:
         folder = log_folder(data)
@@ -57,7 +57,7 @@ class MirrorLock:
 
 
 def recover(run: Path, data: Path, known_durable: int = 0, wait_s: float = 5.0) -> Recovery:
-    """Make ``DATA/log`` whole, remove the twins on tmpfs and say where numbering goes on.
+    """Make `DATA/log` whole, remove the twins on tmpfs and say where numbering goes on.
 
     `known_durable` is a number that something else on disk (the retained state) proves to have been durable: a log that
     ends before it is damaged. A mirror still at work is asked to let go and waited for; OSError after `wait_s`.

@@ -28,7 +28,7 @@ class DataDirectoryLockedError(Exception):
 def run_directory(data: Path, explicit: Path | None = None) -> Path:
     """Create (0700) or find the run directory for a data directory.
 
-    `explicit` wins, then ``RUNTIME_DIRECTORY`` of systemd (/run/gridbms), then /dev/shm/gridbms-<uid>-<hash of data>.
+    `explicit` wins, then `RUNTIME_DIRECTORY` of systemd (/run/gridbms), then /dev/shm/gridbms-<uid>-<hash of data>.
     """
     if explicit is not None:
         run = explicit

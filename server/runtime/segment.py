@@ -3,7 +3,7 @@
 ========= ======= =================================   ========= ======== ==========================================
 segment                                               record (on 8 bytes)
 ========= ======= =================================   ========= ======== ==========================================
-0         8 bytes ``GBELOG01``                        0         u4       CRC-32 over bytes 4 .. 48+length
+0         8 bytes `GBELOG01`                        0         u4       CRC-32 over bytes 4 .. 48+length
 8         u8      number of the first record          4         u4       length of the payload, at most 4096
 16        u8      segment size                        8         u8       number, +1 per record for ever
 4096              first record                        16, 24    i8, i8   monotonic ns, UTC ns

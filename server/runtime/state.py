@@ -1,7 +1,7 @@
 """Retained state: latches, acknowledgements, counters, estimator state, as bytes that the core gives a meaning.
 
-``DATA/state.bin`` holds ``GBSTATE1``, u4 version, u4 length, u8 log number, i8 UTC ns, u4 CRC-32 over the header (with
-0 in place of the CRC) and the body, then the body. The file before it stays as ``state.bin.old``. A state is written
+`DATA/state.bin` holds `GBSTATE1`, u4 version, u4 length, u8 log number, i8 UTC ns, u4 CRC-32 over the header (with
+0 in place of the CRC) and the body, then the body. The file before it stays as `state.bin.old`. A state is written
 only when the log is durable up to its number, or a power cut would leave a state that no log explains. A start is the
 state plus every log record behind its number.
 """
@@ -65,7 +65,7 @@ def decode_state(content: bytes) -> RetainedState:
 
 
 def load_state(data: Path) -> RetainedState | None:
-    """The newest readable state of (``state.bin``, ``state.bin.old``); None when there never was one.
+    """The newest readable state of (`state.bin`, `state.bin.old`); None when there never was one.
 
     StateLost when files exist and none is readable. OSError of the disk passes through.
     """
@@ -90,7 +90,7 @@ def load_state(data: Path) -> RetainedState | None:
 
 
 def write_state(data: Path, body: bytes, number: int, utc_ns: int) -> None:
-    """Replace ``state.bin`` atomically and keep the present one as ``.old``. Takes a sync: never in the cycle."""
+    """Replace `state.bin` atomically and keep the present one as `.old`. Takes a sync: never in the cycle."""
     _write_content(data, encode_state(body, number, utc_ns))
 
 

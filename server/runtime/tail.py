@@ -12,10 +12,10 @@ GAPS_KEPT = 1000
 
 
 class Tail:
-    """Records behind number `after`. Reads ``RUN/log`` and, where that no longer reaches, ``DATA/log``.
+    """Records behind number `after`. Reads `RUN/log` and, where that no longer reaches, `DATA/log`.
 
     `gaps` are the (first, last) numbers that no segment holds any more (released or damaged), newest 1000; `missed`
-    counts all of those records. Who passes records on to another machine's database reads with ``durable=True``:
+    counts all of those records. Who passes records on to another machine's database reads with `durable=True`:
     numbers that were never durable may be given again after a power cut.
     """
 

@@ -7,9 +7,10 @@ import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from server.duties import Duty
 from server.exit_codes import ExitCode
 from server.runtime.parent import READY
-from server.supervisor.duties import Duty, StartOptions, command_line, environment
+from server.supervisor.command_line import StartOptions, command_line, environment
 
 START_LIMIT_S = 60.0
 HEALTHY_AFTER_S = 60.0
@@ -75,7 +76,7 @@ class Child:
         """True where the process is silent for too long."""
         if self.process is None:
             return False
-        return now_s - self.heard_s > (self.duty.silence_s if self.ready else START_LIMIT_S)
+        return now_s - self.heard_s > (self.duty.kind.silence_s if self.ready else START_LIMIT_S)
 
     def kill(self) -> None:
         """End the process at once."""

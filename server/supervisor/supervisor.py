@@ -10,13 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from server.config.site import Site
+from server.duties import duties_of
 from server.exit_codes import ExitCode
 from server.runtime.health import HealthWriter
 from server.runtime.logpage import DURABLE, HEAD, ControlPage
 from server.runtime.parent import notify
 from server.runtime.rundir import remove_run
 from server.supervisor.child import Child
-from server.supervisor.duties import StartOptions, duties_of
+from server.supervisor.command_line import StartOptions
 from server.supervisor.ready import ReadyFile, content
 
 log = logging.getLogger("gridbms.supervisor")
@@ -43,8 +44,8 @@ class Supervisor:
     ) -> None:
         self.site, self.options = site, options
         self._on_ready, self._on_turn = on_ready, on_turn
-        self.children = [Child(duty, options, log.warning) for duty in duties_of(site, options)]
-        self._faces = [child.duty.name for child in self.children if child.duty.face]
+        self.children = [Child(duty, options, log.warning) for duty in duties_of(site, simulated=options.simulate)]
+        self._faces = [child.duty.name for child in self.children if child.duty.kind.face]
         self._ready_file = ReadyFile(options.data, options.run, self._faces)
         self._selector = selectors.DefaultSelector()
         self._stop = False
@@ -124,9 +125,9 @@ class Supervisor:
 
     def _write_health(self) -> None:
         def restarts(kind: str) -> int:
-            return sum(child.restarts for child in self.children if child.duty.kind == kind)
+            return sum(child.restarts for child in self.children if child.duty.kind.name == kind)
 
-        faces = sum(child.restarts for child in self.children if child.duty.face)
+        faces = sum(child.restarts for child in self.children if child.duty.kind.face)
         counters = {"core_restarts": restarts("core"), "field_restarts": restarts("field"), "face_restarts": faces}
         self._health.write(counters, time.monotonic_ns(), time.time_ns())
 
@@ -149,8 +150,8 @@ class Supervisor:
         notify("STOPPING=1")
         self._ready_file.tell({})
         end = time.monotonic() + STOP_LIMIT_S
-        for turn in sorted({child.duty.stop_turn for child in self.children}):
-            group = [child for child in self.children if child.duty.stop_turn == turn]
+        for turn in sorted({child.duty.kind.stop_turn for child in self.children}):
+            group = [child for child in self.children if child.duty.kind.stop_turn == turn]
             for child in group:
                 child.terminate()
             limit = min(end, time.monotonic() + TURN_LIMIT_S)

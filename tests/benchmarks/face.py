@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from information_model.roles import Role
 from server.config.site import Site
 from server.pki.files import make_private_folder
-from server.supervisor.duties import environment
+from server.supervisor.command_line import environment
 from server.users import UserDirectory
 from tests.benchmarks.bench_site import ImageWriter
 from tests.benchmarks.child import Child

@@ -37,7 +37,7 @@ def tell(run: Path) -> None:
     print(f"opc.tcp://127.0.0.1:{json.loads(serving.read_text())['port']}", flush=True)
     for _ in sys.stdin:
         engine = RUNNING[0].engine
-        print(json.dumps(engine.counts() if engine is not None else {}), flush=True)
+        print(json.dumps(engine.registry.counts() if engine is not None else {}), flush=True)
 
 
 def main() -> None:

@@ -1,11 +1,5 @@
-"""Measured packs and cells as images of a site with one rack.
+"""Measured packs and cells as images of a site with one rack."""
 
-The files are not part of the project. GRIDBMS_MEASURED_DATA names the folder that holds packs/car1.parquet,
-packs/car2.parquet (BatICM/unsupervised-battery-faults, MIT: two vehicle packs in service) and cells/lfp_shi/*.parquet
-(terencetaothucb/LFP-SOC-Estimation-Fisher-Information-Fusion, MIT: an LFP cell at 1 s).
-"""
-
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +11,8 @@ from numpy.typing import NDArray
 from information_model.points.row import Level
 from server.config.site import Site, load_site
 from tests.benchmarks.offline_archive import Columns
+from tests.measured import measured_file
 
-VARIABLE = "GRIDBMS_MEASURED_DATA"
 START_NS = 1_700_000_000_000_000_000
 CAR_SCALARS = {
     "Measurements.DcVoltage": "BMSBatteryVoltage",
@@ -83,18 +77,13 @@ class Recording:
 
 
 def recordings() -> list[Recording]:
-    """The recordings that are here; none where the variable is not set."""
-    folder = os.environ.get(VARIABLE)
-    if not folder:
-        return []
-    found = [_car(Path(folder), name) for name in ("car1", "car2")]
-    return found + [
-        _cell(Path(folder), name) for name in ("Long_flat_zone_data_25_degree", "With_constant_current_25_degree")
-    ]
+    """All recordings; raises NoMeasuredDataError where one of their files is not here."""
+    cells = ("Long_flat_zone_data_25_degree", "With_constant_current_25_degree")
+    return [*map(_car, ("car1", "car2")), *map(_cell, cells)]
 
 
-def _car(folder: Path, name: str) -> Recording:
-    table = parquet.read_table(folder / "packs" / f"{name}.parquet")
+def _car(name: str) -> Recording:
+    table = parquet.read_table(measured_file(f"packs/{name}.parquet"))
     column = {key: table.column(key).to_numpy().astype(np.float64) for key in table.column_names if key != "tboxTime"}
     time_ns = table.column("tboxTime").to_numpy().astype("datetime64[ns]").astype(np.int64)
     # A stamp that comes twice is one message sent twice.
@@ -108,8 +97,8 @@ def _car(folder: Path, name: str) -> Recording:
     return Recording(name, "NMC", time_ns[keep], cells, probes, scalars)
 
 
-def _cell(folder: Path, name: str) -> Recording:
-    table = parquet.read_table(folder / "cells" / "lfp_shi" / f"{name}.parquet")
+def _cell(name: str) -> Recording:
+    table = parquet.read_table(measured_file(f"cells/lfp_shi/{name}.parquet"))
     column = {key: table.column(key).to_numpy() for key in table.column_names}
     time_ns = START_NS + (column["t_s"] * 1e9).astype(np.int64)
     keep = np.flatnonzero(np.diff(time_ns, prepend=time_ns[0] - 1) > 0)

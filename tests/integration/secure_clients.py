@@ -8,7 +8,7 @@ from typing import Any
 from asyncua import ua
 from asyncua.ua.uaerrors import UaError
 
-from server.opcua.endpoints import SecurityOptions
+from server.opcua.security.endpoints import SecurityOptions
 
 OPEN = SecurityOptions(allow_none=True, allow_anonymous=True)
 SIGN, ENCRYPT = ua.MessageSecurityMode.Sign, ua.MessageSecurityMode.SignAndEncrypt

@@ -52,14 +52,14 @@ class Hardware(threading.Thread):
                     fresh = False
                 columns["bus.alive"][:] = 1
                 for source in plan.sources:
-                    rack, i = self.racks[source.source.element], source.index
+                    rack, i = self.racks[source.rack.element], source.index
                     if fresh and asked["desired"][i]:
                         rack.obey(int(asked["desired"][i]), 0.0, 0.0, 0)
                     rack.move(0.02)
                     columns["source.state"][i] = 1
                     columns["source.last_frame_mono_ns"][i] = now_ns
                     columns["source.counter_advances"][i] += 1
-                    for row in source.source.map.slots():
+                    for row in source.rack.map.slots():
                         at = source.first_slot + row.first + np.arange(row.count)
                         columns["value"][at] = _value(rack, row.point)
                         columns["mono_ns"][at] = now_ns

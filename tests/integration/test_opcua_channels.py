@@ -35,7 +35,7 @@ async def test_a_channel_renewal_keeps_the_session_and_kills_the_old_token(tmp_p
             for _ in range(3):
                 await client.open_secure_channel(renew=True)
                 assert await client.get_node(ua.NodeId(2258)).read_value() == 42
-            channel = next(iter(server.context.connections)).processor.channel
+            channel = next(iter(server.listener.connections)).processor.channel
             assert list(channel._tokens) == [4]
 
 
@@ -93,7 +93,7 @@ async def test_a_forged_signature_ends_the_connection(tmp_path: Path) -> None:
         genuine = connection.message_to_binary(b"\x01\x00\x77\x02" + bytes(60), request_id=5)
         forged = genuine[:-1] + bytes([genuine[-1] ^ 1])
         protocol.transport.write(forged)
-        connection = next(iter(server.context.connections))
+        connection = next(iter(server.listener.connections))
         await asyncio.wait_for(connection.finished(), 10)
         assert not connection.open
         assert not connection.processor.activated

@@ -37,10 +37,10 @@ async def test_whoever_stops_half_way_is_closed_in_time(tmp_path: Path, stage: s
     async with frame(tmp_path, options=OPEN) as server:
         raw = await Raw.connect(server.port)
         await _reach(raw, stage)
-        while not server.context.connections:
+        while not server.listener.connections:
             await asyncio.sleep(0)
         server.advance(seconds - 0.2)
-        assert len(server.context.connections) == 1
+        assert len(server.listener.connections) == 1
         server.advance(0.3)
         assert await raw.ended()
         assert len(server.context.sessions) == 0
@@ -50,7 +50,7 @@ async def test_bytes_that_trickle_in_do_not_renew_the_time_of_a_chunk(tmp_path: 
     async with frame(tmp_path, options=OPEN) as server:
         raw = await Raw.connect(server.port)
         await raw.session()
-        connection = next(iter(server.context.connections))
+        connection = next(iter(server.listener.connections))
         for _ in range(4):
             raw.send(b"MSGF\x00\x01\x00\x00"[:4] if connection.partial_since_s is None else b"\x40")
             while connection.partial_since_s is None:
@@ -66,7 +66,7 @@ async def test_a_channel_that_is_not_renewed_ends_after_a_quarter_more_than_its_
         response = await raw.open(lifetime_ms=1)
         assert response.Parameters.SecurityToken.RevisedLifetime == 10_000
         server.advance(12.4)
-        assert len(server.context.connections) == 1
+        assert len(server.listener.connections) == 1
         server.advance(0.2)
         assert await raw.error_code() == "BadSecureChannelClosed"
 
@@ -86,7 +86,7 @@ async def test_a_client_that_does_not_read_is_cut_and_others_are_served(tmp_path
         await raw.session()
         await honest.session()
         connection = next(
-            item for item in server.context.connections if item.processor.channel.channel_id == raw.channel_id
+            item for item in server.listener.connections if item.processor.channel.channel_id == raw.channel_id
         )
 
         async def large(_session: Any, params: Any, _request: Any) -> Any:
@@ -106,7 +106,7 @@ async def test_a_client_that_does_not_read_is_cut_and_others_are_served(tmp_path
             await asyncio.sleep(0.001)
         assert (await honest.call(read_request())).Results[0].Value.Value == 42
         server.advance(10.1)
-        assert connection not in server.context.connections
+        assert connection not in server.listener.connections
         assert (await honest.call(read_request())).Results[0].Value.Value == 42
         await honest.close()
         await raw.close()
@@ -123,7 +123,7 @@ async def test_connections_per_address_are_limited(tmp_path: Path) -> None:
         refused = await Raw.connect(server.port)
         assert await refused.ended()
         await idle[0].close()
-        while len(server.context.connections) > 2:
+        while len(server.listener.connections) > 2:
             await asyncio.sleep(0)
         again = await Raw.connect(server.port)
         assert await again.hello() is not None

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from asyncua import ua
 
-from server.opcua.endpoints import SecurityOptions
 from server.opcua.limits import Limits
+from server.opcua.security.endpoints import SecurityOptions
 from tests.integration.secure_clients import OPEN
 from tests.unit.opcua.security_kit import APPLICATION_URI, Raw, frame, make, read_request
 

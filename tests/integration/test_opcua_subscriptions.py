@@ -21,13 +21,13 @@ from server.opcua.address_space.computed import Computed
 from server.opcua.address_space.stored import Stored
 from server.opcua.address_space.types import load_types
 from server.opcua.address_space.values import Values
-from server.opcua.attribute_services import AttributeServices
-from server.opcua.endpoints import SecurityOptions
 from server.opcua.errors import code_name
-from server.opcua.monitored_item_services import MonitoredItemServices
 from server.opcua.publishing.engine import PublishingEngine
+from server.opcua.security.endpoints import SecurityOptions
 from server.opcua.server import OpcUaServer
-from server.opcua.subscription_services import SubscriptionServices
+from server.opcua.services.attribute_services import AttributeServices
+from server.opcua.services.monitored_item_services import MonitoredItemServices
+from server.opcua.services.subscription_services import SubscriptionServices
 from server.users import User
 from tests.unit.opcua.publishing_kit import (
     CELLS,
@@ -148,8 +148,8 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Run
     values = Values(site, plant.view, plant.utc_ns)
     engine = PublishingEngine(computed, values, stored, plant.view, server.limits)
     AttributeServices(computed, stored, values, plant.view).register(server.services)
-    SubscriptionServices(engine).register(server.services)
-    MonitoredItemServices(engine).register(server.services)
+    SubscriptionServices(engine.registry).register(server.services)
+    MonitoredItemServices(engine.registry).register(server.services)
     plant.publish()
     tasks = [asyncio.create_task(engine.run()), asyncio.create_task(pass_time(engine))]
     port = await server.start("127.0.0.1", 0)
@@ -203,7 +203,7 @@ async def test_asyncuas_own_subscription_works_as_its_users_know_it(running: Run
         assert await asyncio.wait_for(got.get(), 10) == 41.0
         await subscription.unsubscribe(handle)
         await subscription.delete()
-    assert running.engine.counts()["subscriptions"] == 0
+    assert running.engine.registry.counts()["subscriptions"] == 0
 
 
 async def test_deadband_queue_order_and_overflow_over_the_wire(running: Running) -> None:
@@ -269,7 +269,7 @@ async def test_a_client_that_lost_its_connection_takes_its_subscription_over(run
         watch = await Watch(client).start()
         await watch.monitor(item(VOLTAGE, 1, queue=10))
         assert [value for _, value, _ in await watch.count(1)] == [1.0]
-        for connection in list(running.server.context.connections):
+        for connection in list(running.server.connections):
             connection.abort("the cable was pulled")
         running.change(VOLTAGE, 2.0, 3.0)
         async with running.client("ems") as stranger:
@@ -310,7 +310,7 @@ async def test_keep_alives_come_without_news_and_silence_ends_the_subscription(r
         assert answer.Parameters.SubscriptionId == number
         assert answer.Parameters.NotificationMessage.SequenceNumber == 1
         assert not answer.Parameters.NotificationMessage.NotificationData
-    subscription = running.engine.find(number)
+    subscription = running.engine.registry.find(number)
     assert subscription is not None
     async with asyncio.timeout(10):
         while not subscription.closed:

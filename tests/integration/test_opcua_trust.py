@@ -50,7 +50,7 @@ async def test_an_unknown_certificate_is_kept_named_once_and_trusted_without_res
 async def test_the_running_server_looks_at_its_trust_list_by_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("server.opcua.listener.SWEEP_S", 0.01)
+    monkeypatch.setattr("server.opcua.connection.listener.SWEEP_S", 0.01)
     stranger = make("untrusted")
     async with frame(tmp_path) as server:
         assert await refusal(server.client(certificate=stranger)) == "BadSecurityChecksFailed"
@@ -69,7 +69,7 @@ async def test_a_channel_is_not_renewed_with_another_certificate(tmp_path: Path)
         server.context.trust.folder.reload()
         client = server.client()
         await client.connect()
-        connection = next(iter(server.context.connections))
+        connection = next(iter(server.listener.connections))
         client.security_policy.host_certificate = other.der
         with pytest.raises((UaError, ConnectionError)):
             await client.open_secure_channel(renew=True)

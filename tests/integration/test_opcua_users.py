@@ -13,7 +13,7 @@ from asyncua import ua
 from asyncua.crypto import uacrypto
 from asyncua.ua.uaerrors import UaError
 
-from server.opcua.endpoints import SecurityOptions
+from server.opcua.security.endpoints import SecurityOptions
 from server.pki.trust_store import thumbprint
 from server.users import User
 from tests.integration.secure_clients import refusal
@@ -43,7 +43,7 @@ async def test_anonymous_is_refused_unless_the_site_allows_it(tmp_path: Path) ->
 
 
 async def _activate(server: Any, change: Any) -> str:
-    """Activate with a user token that ``change`` has made; the code of the refusal."""
+    """Activate with a user token that `change` has made; the code of the refusal."""
     client = server.client()
     await client.connect_socket()
     await client.send_hello()

@@ -73,7 +73,7 @@ def connect(node: NodeClient, program: Program, user: str = "engineer", **option
             if time.monotonic() > deadline:
                 raise
             trust_all(program.data)
-            time.sleep(0.2)  # the server looks at its trust list once a second and tells nobody
+            time.sleep(0.2)  # the server looks at its trust list every two seconds and tells nobody
         else:
             return
 

@@ -1,7 +1,7 @@
 """What an OPC UA client that is not ours finds when it browses the demo plant: every variable as the point list has it.
 
 Nothing is left out: each point of `points --format csv` is there with its type, shape, access, unit, range and texts,
-and nothing is there that the list does not call for (acceptance F-21, F-22).
+and nothing is there that the list does not call for (F-21, F-22).
 """
 
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""History as an OPC UA client that is not ours reads it: equal to what its own subscription saw (acceptance F-41).
+"""History as an OPC UA client that is not ours reads it: equal to what its own subscription saw (F-41).
 
 One subscription samples every image, without deadband and with each new time stamp, so that nothing which the archive
 may have kept can have passed it by. Its span is what the comparison is about; no stamp inside it is left out.

@@ -1,4 +1,4 @@
-"""Who gets in, as an OPC UA client that is not ours meets it (acceptance F-11, F-12, F-15)."""
+"""Who gets in, as an OPC UA client that is not ours meets it (F-11, F-12, F-15)."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Values as an OPC UA client that is not ours reads them: typed, timed, never a number that nobody measured (F-24, F-27)."""
+"""Values as an OPC UA client that is not ours reads them: typed, timed, never a number that nobody measured (F-24)."""
 
 import pytest
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from adapters.api import BusSpec, SourceSpec
 from adapters.can.frame import EXTENDED, pack_frames
 from adapters.can.pipeline import FramePipeline
-from adapters.maps import load_shipped
 from information_model.device_map import DeviceMap
+from server.config.maps import find_map
 
+HERE = Path(__file__).parent
 NODE_OFFSET = 64
 
 
@@ -132,7 +133,7 @@ def test_tables_and_cantools_agree_on_every_value_of_every_rack(text: str, nodes
     )
 )
 def test_no_frame_ends_the_pipeline_and_no_value_is_infinite(frames: list[tuple[int, bytes, int]]) -> None:
-    source = SourceSpec("R1", 0, load_shipped("tesla_model_s"), 0)
+    source = SourceSpec("R1", 0, find_map("tesla_model_s.toml", HERE), 0)
     pipeline = FramePipeline(BusSpec("bus", "can", {}, (source,)))
     columns = [list(column) for column in zip(*frames, strict=True)] or [[], [], []]
     batch = pipeline.feed(*pack_frames(*columns))

@@ -15,13 +15,13 @@ from cryptography import x509
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from server.opcua.certificate_validation import CertificateRefusedError, load_leaf
 from server.opcua.decoding import scan_structure
-from server.opcua.endpoints import SecurityOptions
 from server.opcua.errors import ServiceFaultError
 from server.opcua.limits import Limits
-from server.opcua.publishing.wording import acknowledgements
-from server.opcua.service_table import OPERATIONS
+from server.opcua.publishing.encoding import acknowledgements
+from server.opcua.security.certificate_validation import CertificateRefusedError, load_leaf
+from server.opcua.security.endpoints import SecurityOptions
+from server.opcua.services.service_table import OPERATIONS
 from tests.opcua_noise import BOMBS, mutated, requests, with_value
 from tests.unit.opcua.security_kit import Raw, frame, make, read_request
 

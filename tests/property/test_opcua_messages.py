@@ -10,10 +10,10 @@ from asyncua.ua.ua_binary import struct_to_binary
 from hypothesis import given
 from hypothesis import strategies as st
 
-from server.opcua import requests
+from server.opcua.connection.secure_channel import SecureChannel
 from server.opcua.limits import Limits
-from server.opcua.policies import NONE_URI
-from server.opcua.secure_channel import SecureChannel
+from server.opcua.security.policies import NONE_URI
+from server.opcua.services import requests
 from server.pki.own_certificate import OwnCertificate
 from tests.unit.opcua.security_kit import make
 

@@ -115,7 +115,7 @@ class Pair:
     """A lane and the plain items that it stands for."""
 
     def __init__(self, built_in: int, depth: int) -> None:
-        self.lane: Lane = make_lane(built_in, source=True, server=False, depth=depth)
+        self.lane: Lane = make_lane(built_in, source_time=True, server_time=False, depth=depth)
         self.single = depth == 1
         self.image = Image()
         self.rows: list[PlainItem | None] = []
@@ -214,7 +214,7 @@ def test_an_item_that_moves_to_another_lane_keeps_its_newest_values(
         before = list(item.queue)
         row = pair.lane.export(index)
         row.size, row.oldest = size, oldest
-        lane = make_lane(11, source=True, server=False, depth=1 if size == 1 else DEPTH)
+        lane = make_lane(11, source_time=True, server_time=False, depth=1 if size == 1 else DEPTH)
         lane.add([row])
         kept = lane.entries(0)
         assert len(kept) == min(len(before), size)
@@ -239,7 +239,7 @@ def test_an_item_that_moves_to_another_lane_keeps_its_newest_values(
 def test_any_number_of_the_image_travels_in_any_type(
     built_in: int, rows: list[tuple[float, int, int]], source: bool, server: bool
 ) -> None:
-    lane = make_lane(built_in, source=source, server=server, depth=1)
+    lane = make_lane(built_in, source_time=source, server_time=server, depth=1)
     lane.add([Row(index, index) for index in range(len(rows))])
     value, status, ticks = zip(*rows, strict=True)
     image = Image(np.array(value), np.array(status, "u4"), np.array(ticks, "i8") * START)

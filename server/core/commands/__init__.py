@@ -2,7 +2,7 @@
 
 The stops of a command, in order:
 
-    server.opcua.method_services    a face turns its own form into a request
+    server.opcua.services.method_services  a face turns its own form into a request
     server.runtime.link             carries the request to the core, and holds the answer until the log is on disk
     core.process.handle             the cycle's own thread takes it between two cycles
     commands.requests.Desk          records it and its outcome, numbers it, does at once what needs no time

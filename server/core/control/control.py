@@ -41,7 +41,7 @@ class Control:
         self.limits = Limits(site, board)
         self.states = States(site, board, self.racks, self.feedback, self.permissives, protection.quantities)
         self._order = {
-            plan.process: np.array([source.source.ordinal for source in plan.sources], np.int64) for plan in site.inputs
+            plan.process: np.array([source.rack.ordinal for source in plan.sources], np.int64) for plan in site.inputs
         }
         self._lease_s = site.file.core.lease_s
         self._alive = 0

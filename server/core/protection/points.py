@@ -17,7 +17,7 @@ _RANGES = (
 
 
 class ProtectionPoints:
-    """Writes every point of the producers' line `core.protection` and the alarm columns of the image."""
+    """Writes every point of the producers' lines of this module and the alarm columns of the image."""
 
     def __init__(self, site: Site, board: Board, alarms: Alarms, start_utc_ns: int) -> None:
         self._site, self._board, self._alarms = site, board, alarms

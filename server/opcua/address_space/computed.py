@@ -144,7 +144,7 @@ class Computed:
         if attribute in (_A.AccessLevel, _A.UserAccessLevel):
             return wire.scalar(3, access_level(node))
         if attribute == _A.MinimumSamplingInterval:
-            return wire.scalar(11, self._sampling_interval_ms if node.node_kind is NodeKind.POINT else 0.0)
+            return wire.scalar(wire.DOUBLE, self._sampling_interval_ms if node.node_kind is NodeKind.POINT else 0.0)
         if attribute == _A.Historizing:
             return wire.scalar(1, node.historized)
         return None

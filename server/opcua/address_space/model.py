@@ -19,7 +19,8 @@ TYPES_INDEX, SITE_INDEX = 2, 3
 
 ORGANIZES, HAS_TYPE_DEFINITION, HAS_PROPERTY, HAS_COMPONENT = 35, 40, 46, 47
 OBJECTS_FOLDER = 85
-ARGUMENT_TYPES = {"LocalizedText": 21}
+ARGUMENT_TYPES = DATA_TYPE_IDS | {"LocalizedText": ua.ObjectIds.LocalizedText}
+"""Data type of a command's argument that is no enumeration; of a built-in type it is its id."""
 
 
 @dataclass(eq=False, slots=True)

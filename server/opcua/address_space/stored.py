@@ -8,6 +8,7 @@ from asyncua.server.address_space import AddressSpace
 from asyncua.ua.ua_binary import variant_to_binary
 from asyncua.ua.uatypes import datetime_to_win_epoch
 
+from information_model.quality import BAD
 from server.opcua import wire
 from server.opcua.address_space.index_range import IndexRange, RangeError
 
@@ -76,7 +77,7 @@ class Stored:
         """Encoded DataValue of an attribute. Raises RangeError where the range does not fit."""
         value = self.attribute(node, attribute)
         status = 0 if value.StatusCode is None else int(value.StatusCode.value)
-        if status >= 0x8000_0000 or value.Value is None:
+        if status >= BAD or value.Value is None:
             return wire.data_value(b"", status or int(Codes.BadAttributeIdInvalid), 0, server_ticks)
         variant = value.Value if index_range is None else _part(value.Value, index_range)
         source = 0

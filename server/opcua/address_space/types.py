@@ -239,7 +239,7 @@ class Builder:
 def _argument_type(data_type: str) -> ua.NodeId:
     if data_type in ENUMERATIONS:
         return _id(data_type)
-    return _id(ARGUMENT_TYPES.get(data_type) or DATA_TYPE_IDS[data_type])
+    return _id(ARGUMENT_TYPES[data_type])
 
 
 def _arguments(rows: list[tuple[str, ua.NodeId, str]]) -> tuple[ua.Variant, list[int]]:

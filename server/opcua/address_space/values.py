@@ -5,13 +5,14 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from asyncua import ua
 
 from information_model import quality
 from information_model.catalogue import Catalogue, Constant
 from information_model.enumerations import ENUMERATIONS
 from information_model.exports import iec61850_reference
 from information_model.expressions import evaluate
-from information_model.members import DATA_TYPE_IDS, NodeKind
+from information_model.members import NodeKind
 from information_model.nodeset.generate import OUTPUTS
 from information_model.points.row import Kind, Level
 from information_model.quantities import UNIT_NAMESPACE
@@ -22,7 +23,7 @@ from server.opcua.address_space.index_range import IndexRange, RangeError
 from server.opcua.address_space.model import ARGUMENT_TYPES, TYPES_INDEX, Node
 from server.opcua.image import ImageView
 
-BAD_NO_DATA = 0x809B_0000
+BAD_NO_DATA = int(ua.StatusCodes.BadNoData)
 RANGE_ENCODING, UNITS_ENCODING, ARGUMENT_ENCODING = 886, 889, 298
 
 
@@ -80,7 +81,7 @@ class Values:
     def _scalar(self, node: Node, slot: int) -> Value:
         image = self._image
         status = int(image.status[slot])
-        if status >= 0x8000_0000:
+        if status >= quality.BAD:
             return Value(b"", status, int(image.ticks[slot]))
         return Value(wire.scalar(node.built_in, float(image.value[slot])), status, int(image.ticks[slot]))
 
@@ -99,7 +100,7 @@ class Values:
         ticks = wire.ticks(int(columns[f"{row.matrix}.time"][rack]))
         if index_range is not None:
             data = index_range.apply(data)
-        if status >= 0x8000_0000:
+        if status >= quality.BAD:
             return Value(b"", status, ticks)
         return Value(wire.matrix(node.built_in, data), status, ticks)
 
@@ -109,10 +110,10 @@ class Values:
         value: Constant | None = self._catalogue.constants.get((element.name, row.point.path))
         if value is None:
             return Value(b"", BAD_NO_DATA, self._start_ticks)
-        if node.built_in == 12:
-            return Value(b"\x0c" + wire.string(str(value)), 0, self._start_ticks)
-        if node.built_in == 13:
-            return Value(b"\x0d" + struct.pack("<q", wire.ticks(int(value))), 0, self._start_ticks)
+        if node.built_in == wire.STRING:
+            return Value(bytes((wire.STRING,)) + wire.string(str(value)), 0, self._start_ticks)
+        if node.built_in == wire.DATE_TIME:
+            return Value(wire.scalar(wire.DATE_TIME, wire.ticks(int(value))), 0, self._start_ticks)
         return Value(wire.scalar(node.built_in, float(value)), 0, self._start_ticks)
 
     def _range(self, node: Node, element: Element) -> Value:
@@ -132,7 +133,7 @@ class Values:
     def _iec61850(self, node: Node, element: Element) -> Value:
         assert node.row is not None
         text = iec61850_reference(self._catalogue, element, node.row.point.iec61850, self._site.id)
-        return Value(b"\x0c" + wire.string(text), 0, self._start_ticks)
+        return Value(bytes((wire.STRING,)) + wire.string(text), 0, self._start_ticks)
 
     def _alarm(self, node: Node, element: Element, column: str) -> tuple[int, int, bool]:
         row, columns = node.row, self._image.columns
@@ -151,7 +152,7 @@ class Values:
 
     def _alarm_time(self, node: Node, element: Element) -> Value:
         utc_ns, ticks, alive = self._alarm(node, element, "alarm.time")
-        return Value(wire.scalar(13, wire.ticks(utc_ns)), 0, ticks) if alive else _silent(ticks)
+        return Value(wire.scalar(wire.DATE_TIME, wire.ticks(utc_ns)), 0, ticks) if alive else _silent(ticks)
 
     def _inputs(self, node: Node, element: Element) -> Value:
         command = node.member.command if node.member is not None else None
@@ -161,7 +162,7 @@ class Values:
             if argument.data_type in ENUMERATIONS:
                 kind = wire.string_node_id(argument.data_type, TYPES_INDEX)
             else:
-                number = ARGUMENT_TYPES.get(argument.data_type) or DATA_TYPE_IDS[argument.data_type]
+                number = ARGUMENT_TYPES[argument.data_type]
                 kind = wire.numeric_node_id(number)
             rows.append(_argument(argument.name, kind, argument.text))
         return Value(_structures(rows), 0, self._start_ticks)
@@ -193,7 +194,7 @@ def _argument(name: str, data_type: bytes, text: str) -> bytes:
 
 def _part_of_text(node: Node, value: Value, index_range: IndexRange) -> bytes:
     """A String may be read in parts (OPC 10000-4, 7.27); nothing else that is no array."""
-    if node.built_in != 12 or not value.variant:
+    if node.built_in != wire.STRING or not value.variant:
         raise RangeError
     text = np.frombuffer(value.variant[5:], np.uint8)
-    return b"\x0c" + wire.string(index_range.apply(text).tobytes().decode("utf-8", "replace"))
+    return bytes((wire.STRING,)) + wire.string(index_range.apply(text).tobytes().decode("utf-8", "replace"))

@@ -1,4 +1,4 @@
-"""Scans of the built-in types (OPC 10000-6 5.1.2 and 5.2.2)."""
+"""Scans of the built-in types (OPC 10000-6, 5.1.2 and 5.2.2)."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from server.opcua.errors import ServiceFaultError
 
 Codes = ua.StatusCodes
 
-# Size in bytes of the built-in types that always take the same room.
 FIXED: dict[str, int] = {
     "Boolean": 1, "SByte": 1, "Byte": 1, "Char": 1, "Int16": 2, "UInt16": 2, "Int32": 4, "UInt32": 4, "Int64": 8,
     "UInt64": 8, "Float": 4, "Double": 8, "DateTime": 8, "UtcTime": 8, "Duration": 8, "Guid": 16, "StatusCode": 4,
 }  # fmt: skip
+"""Size in bytes of the built-in types that always take the same room."""
 TEXT = frozenset({"String", "CharArray", "LocaleId", "NumericRange"})
 BYTES = frozenset({"Bytes", "ByteString", "XmlElement", "ApplicationInstanceCertificate"})
 
 
-# Variant type number -> built-in type (OPC 10000-6 5.1.2); 26 to 31 are read as ByteString.
 VARIANT_TYPES: tuple[str, ...] = (
     "Null", "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double",
     "String", "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "ExpandedNodeId", "StatusCode", "QualifiedName",
     "LocalizedText", "ExtensionObject", "DataValue", "Variant", "DiagnosticInfo",
 )  # fmt: skip
+"""Variant type number -> built-in type (OPC 10000-6, 5.1.2); 26 to 31 are read as ByteString."""
 _VARIANT_BYTE_STRING = range(26, 32)
-# The decoder stores the dimensions of a matrix as nested lists; more elements than this it refuses itself.
 _MATRIX_ELEMENTS = 1_000_000
+"""The decoder stores the dimensions of a matrix as nested lists; more elements than this it refuses itself."""
 
 
 def scan_text(scan: Scan) -> None:

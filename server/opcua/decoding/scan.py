@@ -15,7 +15,7 @@ _INT32 = struct.Struct("<i")
 
 
 class Scan:
-    """One pass over one message. ``position`` ends behind the last byte read."""
+    """One pass over one message. `position` ends behind the last byte read."""
 
     __slots__ = ("data", "diagnostics", "elements", "end", "limits", "nesting", "position")
 
@@ -34,7 +34,7 @@ class Scan:
         return self.position + self.elements * self.limits.element_price
 
     def skip(self, size: int) -> None:
-        """Pass over ``size`` bytes that need no check."""
+        """Pass over `size` bytes that need no check."""
         self.position += size
         if self.position > self.end:
             raise _cut()

@@ -19,7 +19,6 @@ from server.opcua.limits import Limits
 
 Codes = ua.StatusCodes
 
-# Service parameters whose unknown enumeration value has a code of its own in OPC 10000-4; all others do not decode.
 ENUMERATION_CODE: dict[str, int] = {
     "TimestampsToReturn": Codes.BadTimestampsToReturnInvalid,
     "MonitoringMode": Codes.BadMonitoringModeInvalid,
@@ -27,6 +26,8 @@ ENUMERATION_CODE: dict[str, int] = {
     "SecurityTokenRequestType": Codes.BadRequestTypeInvalid,
     "MessageSecurityMode": Codes.BadSecurityModeRejected,
 }
+"""Service parameters whose unknown enumeration value has a code of its own in OPC 10000-4; all others do not
+decode."""
 
 
 def scan_extension_object(scan: Scan) -> None:
@@ -201,10 +202,10 @@ def _union(kind: type) -> Operation:
 
 
 def scan_structure(kind: type, data: bytes, limits: Limits, position: int = 0) -> Scan:
-    """Scan one structure of ``data`` from ``position``.
+    """Scan one structure of `data` from `position`.
 
     Returns:
-        The finished scan, with ``position`` behind the structure and ``price`` of decoding it.
+        The finished scan, with `position` behind the structure and `price` of decoding it.
 
     Raises:
         ServiceFaultError: BadDecodingError, BadEncodingLimitsExceeded or the code of an unknown enumeration value.

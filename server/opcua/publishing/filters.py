@@ -4,13 +4,12 @@ import math
 from typing import Any, NamedTuple
 
 from asyncua import ua
-from asyncua.ua import uaprotocol_auto as auto
+from asyncua.ua import uaprotocol_auto as auto  # what the decoder makes; those of `ua` may be subclasses
 
 from server.opcua.publishing.row import STATUS_VALUE
 from server.opcua.publishing.sources import ItemError, Source, Sources
 
 Codes = ua.StatusCodes
-# The decoder makes these classes; those that `ua` shows by the same names may be subclasses of them.
 _NONE, _ABSOLUTE, _PERCENT = 0, 1, 2
 _HIGHEST_PERCENT = 100.0
 

@@ -15,7 +15,8 @@ LaneKey = tuple[int, int, bool, bool, int]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a client set for an item. `every` counts image periods, `oldest` is the discard policy."""
+    """What a client set for an item. `every` counts image periods, `oldest` is the discard policy, `source_time` and
+    `server_time` say which times are wanted."""
 
     handle: int
     every: int
@@ -23,8 +24,8 @@ class Settings:
     oldest: bool
     trigger: int
     deadband: float
-    source: bool
-    server: bool
+    source_time: bool
+    server_time: bool
 
 
 @dataclass(slots=True, eq=False)
@@ -48,7 +49,7 @@ class ScalarItem:
     def key(self) -> LaneKey:
         """The lane in which its settings belong."""
         settings = self.settings
-        return (self.source.built_in, settings.every, settings.source, settings.server, self.depth)
+        return (self.source.built_in, settings.every, settings.source_time, settings.server_time, self.depth)
 
     def to_row(self, row: Row | None = None) -> Row:
         """The item as a new row, or an exported row with the settings of now."""

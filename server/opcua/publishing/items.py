@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from typing import Any
 
-import numpy as np
 from asyncua import ua
 
 from information_model.roles import Role
@@ -17,8 +16,8 @@ from server.opcua.publishing.lane_set import Entering, LaneSet
 from server.opcua.publishing.ordinary import OrdinaryQueue
 from server.opcua.publishing.ordinary_set import OrdinarySet
 from server.opcua.publishing.revision import SLOT_BYTES, Revision
-from server.opcua.publishing.row import SAMPLING
 from server.opcua.publishing.sources import ItemError, ScalarSource, Sources
+from server.opcua.publishing.triggering import Triggering
 from server.opcua.wire import Pieces
 
 Codes = ua.StatusCodes
@@ -55,11 +54,10 @@ class Items:
         self._lanes = LaneSet(sources.image)
         self._ordinary = OrdinarySet(sources)
         self._intervals: dict[int, int] = {}
-        self._links = 0
+        self.triggering = Triggering(self._items, self._ordinary, limits.triggering_links_per_subscription)
         self._turn = 0
-        self._triggers_out = False
-        # No interval begins before this tick.
         self.rest_until = 0
+        """No interval begins before this tick."""
 
     def __len__(self) -> int:
         return len(self._items)
@@ -107,10 +105,10 @@ class Items:
                 continue
             created.append(item)
             results.append(_CREATED.pack(0, item.id, self._interval_ms(item.settings), item.settings.size))
-        self._trigger_all(self._lanes.enter(entering, now, self.readable))
+        self.triggering.fire(self._lanes.enter(entering, now, self.readable))
         for item in created:
             if isinstance(item, OrdinaryItem) and self._ordinary.sample(item, self.roles, now):
-                self._trigger(item)
+                self.triggering.fire((item,))
         return [item.id for item in created], b"".join(results)
 
     def _create(self, request: Any, times: int, entering: Entering) -> Item:
@@ -173,31 +171,26 @@ class Items:
 
     def _move(self, gone: list[tuple[LaneKey, int]], entering: Entering, now: int) -> None:
         self._lanes.leave(gone)
-        self._trigger_all(self._lanes.enter(entering, now, self.readable))
+        self.triggering.fire(self._lanes.enter(entering, now, self.readable))
 
     def delete(self, numbers: Iterable[int]) -> list[int]:
         """Delete items; a status for each."""
         codes: list[int] = []
         gone: list[tuple[LaneKey, int]] = []
-        deleted = set()
+        deleted: list[Item] = []
         for number in numbers:
             item = self._items.pop(int(number), None)
             codes.append(int(Codes.Good if item is not None else Codes.BadMonitoredItemIdInvalid))
             if item is None:
                 continue
-            deleted.add(item.id)
-            self._links -= len(item.links or ())
+            deleted.append(item)
             if isinstance(item, ScalarItem):
                 gone.append((item.key, item.row))
                 self._charge(item, -1)
             else:
                 self._ordinary.remove(item)
         self._lanes.leave(gone)
-        if self._links and deleted:
-            for other in self._items.values():
-                if other.links:
-                    self._links -= len(other.links & deleted)
-                    other.links -= deleted
+        self.triggering.remove(deleted)
         return codes
 
     def clear(self) -> None:
@@ -206,7 +199,7 @@ class Items:
         self._lanes = LaneSet(self._sources.image)
         self._ordinary.clear()
         self._memory.release()
-        self._links = 0
+        self.triggering.clear()
 
     def set_mode(self, numbers: Iterable[int], mode: int, now: int) -> list[int]:
         """Change the monitoring mode of items; a status for each."""
@@ -214,63 +207,11 @@ class Items:
         self._stir()
         items = [self._items.get(int(number)) for number in numbers]
         scalars = [item for item in items if isinstance(item, ScalarItem)]
-        self._trigger_all(self._lanes.set_mode(scalars, mode, now, self.readable))
+        self.triggering.fire(self._lanes.set_mode(scalars, mode, now, self.readable))
         for item in items:
             if isinstance(item, OrdinaryItem) and self._ordinary.set_mode(item, mode, self.roles, now):
-                self._trigger(item)
+                self.triggering.fire((item,))
         return [int(Codes.Good if item is not None else Codes.BadMonitoredItemIdInvalid) for item in items]
-
-    # -- triggering
-
-    def link(self, trigger: int, add: Iterable[int], remove: Iterable[int]) -> tuple[list[int], list[int]]:
-        """Add and remove links from a triggering item; a status for each. Raises ItemError for an unknown trigger."""
-        item = self._items.get(trigger)
-        if item is None:
-            raise ItemError(Codes.BadMonitoredItemIdInvalid)
-        links = item.links = item.links or set()
-        before = len(links)
-        removed: list[int] = []
-        # Removed first (OPC 10000-4, 5.13.5.1).
-        for number in map(int, remove):
-            removed.append(int(Codes.Good if number in links else Codes.BadMonitoredItemIdInvalid))
-            links.discard(number)
-        added: list[int] = []
-        for number in map(int, add):
-            if number not in self._items:
-                added.append(int(Codes.BadMonitoredItemIdInvalid))
-            elif self._links + len(links) - before >= self._limits.triggering_links_per_subscription:
-                added.append(int(Codes.BadTooManyMonitoredItems))
-            else:
-                added.append(int(Codes.Good))
-                links.add(number)
-        self._links += len(links) - before
-        if isinstance(item, ScalarItem) and item.lane is not None:
-            item.lane.set_linker(np.array([item.row]), bool(links))
-        return added, removed
-
-    def _trigger_all(self, items: Iterable[ScalarItem]) -> None:
-        for item in items:
-            self._trigger(item)
-
-    def _trigger(self, item: Item) -> None:
-        """A change of a linked item was seen, reported or not: what its partners have queued is reported
-        (OPC 10000-4, 5.13.1.6)."""
-        for number in item.links or ():
-            linked = self._items.get(number)
-            if linked is None or linked.mode != SAMPLING:
-                continue
-            self._triggers_out = True
-            if isinstance(linked, OrdinaryItem):
-                self._ordinary.trigger(linked)
-            elif linked.lane is not None:
-                linked.lane.trigger_rows(np.array([linked.row]))
-
-    def forget_triggers(self) -> None:
-        """End of a publishing cycle: what linked items queue from now on waits for the next trigger."""
-        if self._triggers_out:
-            self._triggers_out = False
-            self._lanes.forget_triggers()
-            self._ordinary.forget_triggers()
 
     # -- sampling
 
@@ -280,7 +221,8 @@ class Items:
         `tick` counts image periods, `now` is the server's time in ticks of 100 ns.
         """
         begun, rest_until = set(), tick + LONGEST_REST
-        for every in {key[1] for key in self._lanes.names()} | self._ordinary.intervals():
+        keys = self._lanes.keys()
+        for every in {key[1] for key in keys} | self._ordinary.intervals():
             rest_until = min(rest_until, tick + every - (tick + self._phase) % every)
             interval = (tick + self._phase) // every
             if self._intervals.get(every) != interval:
@@ -290,13 +232,12 @@ class Items:
         self.rest_until = rest_until
         if begun:
             self._sources.freshen_once()
-        for key in self._lanes.names():
+        for key in keys:
             if key[1] in begun:
-                self._trigger_all(self._lanes.sample(key, now, self.readable))
+                self.triggering.fire(self._lanes.sample(key, now, self.readable))
                 yield
         for step in self._ordinary.sample_due(begun, self.roles, now):
-            for item in step:
-                self._trigger(item)
+            self.triggering.fire(step)
             yield
 
     def _stir(self) -> None:
@@ -309,14 +250,14 @@ class Items:
         self.roles = roles
         self._sources.freshen()
         self._stir()
-        self._trigger_all(self._lanes.sample_all(now, self.readable))
+        self.triggering.fire(self._lanes.sample_all(now, self.readable))
         self._ordinary.look_again()
 
     def resend(self, now: int) -> None:
         """Queue the last value of every reporting item that has none queued, ordinary ones at the next tick."""
         self._sources.freshen()
         self._stir()
-        self._trigger_all(self._lanes.resend(now, self.readable))
+        self.triggering.fire(self._lanes.resend(now, self.readable))
         self._ordinary.resend()
 
     # -- reporting
@@ -349,3 +290,9 @@ class Items:
         else:
             self.forget_triggers()
         return total, tuple(parts)
+
+    def forget_triggers(self) -> None:
+        """End of a publishing cycle: what linked items queue from now on waits for the next trigger."""
+        if self.triggering.served():
+            self._lanes.forget_triggers()
+            self._ordinary.forget_triggers()

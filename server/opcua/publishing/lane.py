@@ -10,24 +10,17 @@ from typing import Any, ClassVar
 import numpy as np
 from asyncua import ua
 
-from server.opcua.publishing.row import (
-    DISABLED,
-    REPORTING,
-    STATUS_VALUE,
-    STATUS_VALUE_TIMESTAMP,
-    Array,
-    Entry,
-    Image,
-    Row,
-)
-from server.opcua.publishing.wording import BAD, LARGEST_ITEM_BYTES, OVERFLOW, as_type, record, scalars
+from information_model.quality import BAD
+from server.opcua import wire
+from server.opcua.publishing.columns import Array, Columns
+from server.opcua.publishing.encoding import LARGEST_ITEM_BYTES, OVERFLOW, as_type, record, scalars
+from server.opcua.publishing.row import DISABLED, REPORTING, STATUS_VALUE, STATUS_VALUE_TIMESTAMP, Entry, Image, Row
 
-DENIED, NO_DATA = int(ua.StatusCodes.BadUserAccessDenied), 0x809B_0000
-_FLOATS = (10, 11)
+DENIED, NO_DATA = int(ua.StatusCodes.BadUserAccessDenied), int(ua.StatusCodes.BadNoData)
 _WHOLE = slice(None)
 
 
-class Lane:
+class Lane(Columns):
     """Items with a queue of one: the queued value is the last one reported, so no queue is stored."""
 
     columns: ClassVar[dict[str, str]] = {
@@ -36,12 +29,12 @@ class Lane:
         "fresh": "?", "linker": "?", "triggered": "?", "used": "?", "pending": "i4",
     }  # fmt: skip
 
-    def __init__(self, built_in: int, *, source: bool = True, server: bool = False, depth: int = 1) -> None:
-        self.built_in, self.source, self.server, self.depth = built_in, source, server, depth
-        self.count = 0
+    def __init__(self, built_in: int, *, source_time: bool = True, server_time: bool = False, depth: int = 1) -> None:
+        self.built_in, self.depth = built_in, depth
+        self.source_time, self.server_time = source_time, server_time
+        super().__init__()
         self._free = 0
         self._next = 0
-        self._store: dict[str, Array] = {name: np.zeros(0, kind) for name, kind in self.columns.items()}
         self.slot: Array
         self.handle: Array
         self.deadband: Array
@@ -60,13 +53,7 @@ class Lane:
 
     # -- rows
 
-    def _view(self) -> None:
-        for name, column in self._store.items():
-            setattr(self, name, column[: self.count])
-        self._settle()
-
     def _settle(self) -> None:
-        """What holds for all rows is decided once per change of rows, not once per sample."""
         self._deadbands = bool((self.deadband != 0).any())
         self._plain = bool((self.trigger == STATUS_VALUE).all())
         self._enabled = bool((self.mode != DISABLED).all())
@@ -80,13 +67,7 @@ class Lane:
 
     def add(self, rows: Sequence[Row]) -> Array:
         """Take over items; returns their row numbers."""
-        start, self.count = self.count, self.count + len(rows)
-        if self.count > len(self._store["slot"]):
-            room = max(2 * len(self._store["slot"]), self.count)
-            for name, column in self._store.items():
-                # Column by column, so that the same place of all rings is one run of memory.
-                self._store[name] = np.zeros((room, *column.shape[1:]), column.dtype, order="F")
-                self._store[name][:start] = column[:start]
+        start = self._grow(len(rows))
         for name in ("slot", "handle", "deadband", "trigger", "mode", "value", "status", "ticks", "fresh"):
             self._store[name][start : self.count] = [getattr(row, name) for row in rows]
         for name in ("linker", "triggered", "pending", "stamp"):
@@ -153,10 +134,8 @@ class Lane:
 
     def reorder(self, old: Array) -> None:
         """Move rows: new row i is old row `old[i]`; rows not named are gone."""
-        for column in self._store.values():
-            column[: len(old)] = column[old]
-        self.count, self._free, self._next = len(old), 0, 0
-        self._view()
+        self._free = self._next = 0
+        super().reorder(old)
 
     def set_mode(self, rows: Array, mode: int) -> None:
         """Change the mode; a disabled item loses its queue, one that is enabled again reports its first value."""
@@ -228,10 +207,10 @@ class Lane:
             return np.full(count, np.nan), np.full(count, DENIED, "u4"), np.zeros(count, "i8")
         slot: Any = self._run if every and self._run is not None else self.slot[rows]
         value, status, ticks = image.value[slot], image.status[slot], image.ticks[slot]
-        if self.built_in == 10:
+        if self.built_in == wire.FLOAT:
             # Compared as it travels, or one Float would be reported twice.
-            value = as_type(10, value).astype("f8")
-        elif self.built_in not in _FLOATS:
+            value = as_type(wire.FLOAT, value).astype("f8")
+        elif self.built_in not in wire.FLOATS:
             empty = np.isnan(value) & (status < BAD)
             if empty.any():
                 # An integer has no NaN: without a number there is no value to send.
@@ -240,7 +219,7 @@ class Lane:
 
     def _queue(self, rows: Any, value: Array, status: Array, ticks: Array, now: int) -> None:
         self.value[rows], self.status[rows], self.ticks[rows] = value, status, ticks
-        if self.server:
+        if self.server_time:
             self.stamp[rows] = now
         self.pending[rows] = 1
 
@@ -288,24 +267,26 @@ class Lane:
                 return whole
         else:
             self.pending[rows] = 0
-        source = self.ticks[rows] if self.source else None
-        server = self.stamp[rows] if self.server else None
-        return scalars(self.built_in, self.handle[rows], self.value[rows], self.status[rows], source, server)
+        source_times = self.ticks[rows] if self.source_time else None
+        server_times = self.stamp[rows] if self.server_time else None
+        return scalars(
+            self.built_in, self.handle[rows], self.value[rows], self.status[rows], source_times, server_times
+        )
 
     def _pack_whole(self, value: Array, status: Array, ticks: Array, stamp: Array | None) -> bytes:
         """All rows, with these values, from a prepared array of records; empty unless all are Good and have a time."""
-        if status.any() or (self.source and not ticks.all()):
+        if status.any() or (self.source_time and not ticks.all()):
             return b""
         if self._buffer is None:
-            layout, mask = record(self.built_in, True, False, self.source, self.server)
+            layout, mask = record(self.built_in, True, False, self.source_time, self.server_time)
             self._buffer = np.empty(self.count, layout)
             self._buffer["handle"], self._buffer["mask"], self._buffer["type"] = self.handle, mask, self.built_in
         out = self._buffer
         out["value"] = as_type(self.built_in, value)
-        if self.source:
-            out["source"] = ticks
-        if self.server:
-            out["server"] = stamp
+        if self.source_time:
+            out["source_time"] = ticks
+        if self.server_time:
+            out["server_time"] = stamp
         return out.tobytes()
 
     @property

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
+from server.opcua.publishing.columns import Array
 from server.opcua.publishing.item import LaneKey, ScalarItem
 from server.opcua.publishing.lane import Lane
 from server.opcua.publishing.queue_lane import make_lane
-from server.opcua.publishing.row import DISABLED, Array, Image, Row
+from server.opcua.publishing.row import DISABLED, Image, Row
 
 
 class Entering:
@@ -39,7 +40,7 @@ class LaneSet:
     def __iter__(self) -> Iterator[Lane]:
         return iter(self._lanes.values())
 
-    def names(self) -> list[LaneKey]:
+    def keys(self) -> list[LaneKey]:
         """Keys of all lanes."""
         return list(self._lanes)
 
@@ -51,8 +52,10 @@ class LaneSet:
         for key, (items, rows) in entering.by_lane.items():
             lane = self._lanes.get(key)
             if lane is None:
-                built_in, _, source, server, depth = key
-                lane = self._lanes[key] = make_lane(built_in, source=source, server=server, depth=depth)
+                built_in, _, source_time, server_time, depth = key
+                lane = self._lanes[key] = make_lane(
+                    built_in, source_time=source_time, server_time=server_time, depth=depth
+                )
                 self._members[key] = []
             numbers = lane.add(rows)
             self._members[key] += items
@@ -108,7 +111,7 @@ class LaneSet:
 
     def sample_all(self, now: int, readable: bool) -> list[ScalarItem]:
         """Sample every lane, whether its interval is over or not."""
-        return [item for key in self.names() for item in self.sample(key, now, readable)]
+        return [item for key in self.keys() for item in self.sample(key, now, readable)]
 
     def resend(self, now: int, readable: bool) -> list[ScalarItem]:
         """Queue the value of every reporting item that has none queued."""

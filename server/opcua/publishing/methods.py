@@ -7,7 +7,7 @@ from asyncua import ua
 
 from server.opcua import wire
 from server.opcua.errors import ServiceFaultError
-from server.opcua.publishing.engine import PublishingEngine
+from server.opcua.publishing.registry import Registry
 from server.opcua.publishing.subscription import Subscription
 from server.opcua.session import Session
 
@@ -21,8 +21,8 @@ class SubscriptionMethods:
     """Answers the calls. `handlers` maps the NodeId of a method to a function (session, input Variants) -> output
     Variants that raises ServiceFaultError with the status of the call."""
 
-    def __init__(self, engine: PublishingEngine) -> None:
-        self._engine = engine
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
         self.handlers: dict[int, Handler] = {
             GET_MONITORED_ITEMS: self.get_monitored_items,
             RESEND_DATA: self.resend_data,
@@ -45,7 +45,7 @@ class SubscriptionMethods:
         number = arguments[0]
         if number.VariantType is not ua.VariantType.UInt32 or number.is_array:
             raise ServiceFaultError(Codes.BadInvalidArgument)
-        found = self._engine.find(number.Value)
+        found = self._registry.find(number.Value)
         if found is None:
             raise ServiceFaultError(Codes.BadSubscriptionIdInvalid)
         if found.queue is None or found.queue.session is not session:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from server.opcua import wire
 from server.opcua.address_space.values import Value
 from server.opcua.publishing.budget import Budget
+from server.opcua.publishing.encoding import OVERFLOW
 from server.opcua.publishing.row import STATUS_VALUE, STATUS_VALUE_TIMESTAMP
-from server.opcua.publishing.wording import OVERFLOW
 
 ENTRY_BYTES = 200
 """What a queued entry costs beside its value."""
@@ -101,9 +101,9 @@ class OrdinaryQueue:
             self._drop(0)
 
 
-def notification(handle: int, entry: Sampled, source: bool, server: bool) -> bytes:
+def notification(handle: int, entry: Sampled, source_time: bool, server_time: bool) -> bytes:
     """Encoded MonitoredItemNotification."""
-    ticks, stamp = entry.ticks if source else 0, entry.stamp if server else 0
+    ticks, stamp = entry.ticks if source_time else 0, entry.stamp if server_time else 0
     return handle.to_bytes(4, "little") + wire.data_value(entry.variant, entry.status, ticks, stamp)
 
 

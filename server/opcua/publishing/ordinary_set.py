@@ -144,12 +144,12 @@ class OrdinarySet:
         while self._ready and len(parts) < min(limit, MESSAGE_ITEMS):
             number, item = next(iter(self._ready.items()))
             settings, entry = item.settings, item.queue.entries[0]
-            data = notification(settings.handle, entry, settings.source, settings.server)
+            data = notification(settings.handle, entry, settings.source_time, settings.server_time)
             if len(data) > left:
                 if parts or not alone:
                     break
                 entry = entry._replace(variant=b"", status=_TOO_LONG)
-                data = notification(settings.handle, entry, settings.source, settings.server)
+                data = notification(settings.handle, entry, settings.source_time, settings.server_time)
             item.queue.take()
             # Behind all others, so that a full queue holds up nobody.
             del self._ready[number]

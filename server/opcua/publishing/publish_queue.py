@@ -8,9 +8,9 @@ from asyncua import ua
 
 from server.opcua import wire
 from server.opcua.errors import ChannelError
+from server.opcua.publishing.encoding import message, publish_response, status_change
 from server.opcua.publishing.subscription import MESSAGE_BYTES, Subscription
-from server.opcua.publishing.wording import message, publish_response, status_change
-from server.opcua.service_table import RequestContext
+from server.opcua.services.service_table import RequestContext
 from server.opcua.session import Session
 from server.opcua.wire import Pieces
 
@@ -45,12 +45,12 @@ class PublishQueue:
         self.requests: deque[PublishRequest] = deque()
         self.subscriptions: dict[int, Subscription] = {}
         self._status_changes: deque[tuple[int, int, int]] = deque(maxlen=STATUS_CHANGES)
-        # (subscription, sequence number) -> bytes of every kept message, oldest first.
         self._kept: dict[tuple[int, int], int] = {}
+        """(subscription, sequence number) -> bytes of every kept message, oldest first."""
         self._kept_bytes = 0
         self._serial = 0
-        # Something could be answered, but the client does not read.
         self.blocked = False
+        """Something could be answered, but the client does not read."""
 
     # -- subscriptions
 

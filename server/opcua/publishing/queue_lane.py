@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from server.opcua.publishing.columns import Array
+from server.opcua.publishing.encoding import OVERFLOW, scalars
 from server.opcua.publishing.lane import Lane
-from server.opcua.publishing.row import Array, Entry, Row, cut
-from server.opcua.publishing.wording import OVERFLOW, scalars
+from server.opcua.publishing.row import Entry, Row, cut
 
 
 class QueueLane(Lane):
@@ -26,10 +27,10 @@ class QueueLane(Lane):
     q_ticks: Array
     q_stamp: Array
 
-    def __init__(self, built_in: int, *, source: bool = True, server: bool = False, depth: int) -> None:
-        super().__init__(built_in, source=source, server=server, depth=depth)
+    def __init__(self, built_in: int, *, source_time: bool = True, server_time: bool = False, depth: int) -> None:
+        super().__init__(built_in, source_time=source_time, server_time=server_time, depth=depth)
         for name, kind in (("q_value", "f8"), ("q_status", "u4"), ("q_ticks", "i8"), ("q_stamp", "i8")):
-            if server or name != "q_stamp":
+            if server_time or name != "q_stamp":
                 self._store[name] = np.zeros((0, depth), kind)
         self._view()
 
@@ -45,7 +46,7 @@ class QueueLane(Lane):
             for place, entry in enumerate(cut(queued, row.size, row.oldest)):
                 self.q_value[index, place], self.q_status[index, place] = entry.value, entry.status
                 self.q_ticks[index, place] = entry.ticks
-                if self.server:
+                if self.server_time:
                     self.q_stamp[index, place] = entry.stamp
                 self.pending[index] = place + 1
         self._settle()
@@ -60,7 +61,7 @@ class QueueLane(Lane):
     def entries(self, index: int) -> list[Entry]:
         """Queued entries of an item, oldest first."""
         places = (int(self.head[index]) + np.arange(int(self.pending[index]))) % int(self.size[index] or 1)
-        stamps: Iterable[int] = self.q_stamp[index, places].tolist() if self.server else [0] * len(places)
+        stamps: Iterable[int] = self.q_stamp[index, places].tolist() if self.server_time else [0] * len(places)
         columns = (self.q_value, self.q_status, self.q_ticks)
         lists = [column[index, places].tolist() for column in columns]
         return [Entry(*numbers) for numbers in zip(*lists, stamps, strict=True)]
@@ -75,7 +76,7 @@ class QueueLane(Lane):
             if self._one_size and self.pending[0] < self.size[0] and _same(self.head) and _same(self.pending):
                 column = int(self.head[0] + self.pending[0]) % int(self.size[0])
                 self.q_value[:, column], self.q_status[:, column], self.q_ticks[:, column] = value, status, ticks
-                if self.server:
+                if self.server_time:
                     self.q_stamp[:, column] = now
                 self.pending += 1
                 return
@@ -85,7 +86,7 @@ class QueueLane(Lane):
             status = self._make_room(rows, full, status)
         place = (self.head[rows] + self.pending[rows]) % self.size[rows]
         self.q_value[rows, place], self.q_status[rows, place], self.q_ticks[rows, place] = value, status, ticks
-        if self.server:
+        if self.server_time:
             self.q_stamp[rows, place] = now
         self.pending[rows] += 1
 
@@ -102,17 +103,22 @@ class QueueLane(Lane):
     def _pack(self, rows: Array) -> bytes:
         if len(rows) == self.count and self._one_size and _same(self.head):
             column = int(self.head[0])
-            stamp = self.q_stamp[:, column] if self.server else None
+            stamp = self.q_stamp[:, column] if self.server_time else None
             whole = self._pack_whole(self.q_value[:, column], self.q_status[:, column], self.q_ticks[:, column], stamp)
             if whole:
                 self.pending -= 1
                 self.head[:] = (self.pending > 0) * ((column + 1) % int(self.size[0]))
                 return whole
         head = self.head[rows]
-        source = self.q_ticks[rows, head] if self.source else None
-        server = self.q_stamp[rows, head] if self.server else None
+        source_times = self.q_ticks[rows, head] if self.source_time else None
+        server_times = self.q_stamp[rows, head] if self.server_time else None
         data = scalars(
-            self.built_in, self.handle[rows], self.q_value[rows, head], self.q_status[rows, head], source, server
+            self.built_in,
+            self.handle[rows],
+            self.q_value[rows, head],
+            self.q_status[rows, head],
+            source_times,
+            server_times,
         )
         left = self.pending[rows] - 1
         self.pending[rows] = left
@@ -133,8 +139,8 @@ def _without_entries(row: Row) -> Row:
     )  # fmt: skip
 
 
-def make_lane(built_in: int, *, source: bool, server: bool, depth: int) -> Lane:
+def make_lane(built_in: int, *, source_time: bool, server_time: bool, depth: int) -> Lane:
     """The kind of lane that a queue of this depth needs."""
     if depth == 1:
-        return Lane(built_in, source=source, server=server)
-    return QueueLane(built_in, source=source, server=server, depth=depth)
+        return Lane(built_in, source_time=source_time, server_time=server_time)
+    return QueueLane(built_in, source_time=source_time, server_time=server_time, depth=depth)

@@ -37,6 +37,6 @@ class Revision:
         size = min(max(int(given.QueueSize), 1), self._limits.monitored_item_queue, DEPTHS[-1])
         if size > held and not self._memory.room_for(SLOT_BYTES * size):
             size = held
-        wants_source, wants_server = times in (_SOURCE, _BOTH), times in (_SERVER, _BOTH)
+        source_time, server_time = times in (_SOURCE, _BOTH), times in (_SERVER, _BOTH)
         handle, oldest = int(given.ClientHandle), bool(given.DiscardOldest)
-        return Settings(handle, every, size, oldest, trigger, deadband, wants_source, wants_server)
+        return Settings(handle, every, size, oldest, trigger, deadband, source_time, server_time)

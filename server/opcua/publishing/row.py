@@ -2,13 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from numpy.typing import NDArray
+from server.opcua.publishing.columns import Array
+from server.opcua.publishing.encoding import OVERFLOW
 
-from server.opcua.publishing.wording import OVERFLOW
-
-Array = NDArray[Any]
 DISABLED, SAMPLING, REPORTING = 0, 1, 2
 """MonitoringMode (OPC 10000-4, 7.23)."""
 STATUS, STATUS_VALUE, STATUS_VALUE_TIMESTAMP = 0, 1, 2

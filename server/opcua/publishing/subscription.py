@@ -10,9 +10,9 @@ from asyncua import ua
 
 from information_model.roles import Role
 from server.opcua import wire
+from server.opcua.publishing.encoding import data_change, message
 from server.opcua.publishing.intervals import Timing
 from server.opcua.publishing.items import Items
-from server.opcua.publishing.wording import data_change, message
 from server.opcua.session import Session
 from server.opcua.wire import Pieces
 
@@ -65,10 +65,10 @@ class Subscription:
         self.priority = 0
         self.enabled = True
         self.closed = False
-        # Tick (image period) of the next publishing cycle.
         self.due = 0.0
-        # Waits for a Publish request: data or a keep-alive is to be sent without another cycle.
+        """Tick (image period) of the next publishing cycle."""
         self.late = False
+        """Waits for a Publish request: data or a keep-alive is to be sent without another cycle."""
         self.served = 0
         self.keep_alive = 0
         self.lifetime = 0
@@ -93,6 +93,18 @@ class Subscription:
         self.lifetime = 0
 
     # -- cycle
+
+    def schedule(self, tick: int, period_s: float, first: bool = False) -> None:
+        """When the next cycle is due, at a tick of `period_s`. Where the interval is a number of ticks, subscriptions are
+        spread over them like their samples."""
+        interval = self.timing.interval_ms / 1000 / period_s
+        whole = round(interval)
+        if abs(interval - whole) < 1e-6:
+            self.due = tick + whole - (tick + self.id) % whole
+        elif first or self.due + interval <= tick:
+            self.due = tick + interval
+        else:
+            self.due += interval
 
     @property
     def has_data(self) -> bool:

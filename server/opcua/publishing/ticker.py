@@ -1,8 +1,8 @@
 """The one clock of publishing. A *tick* is an image period.
 
-While images come, they are the ticks; when they stop, the time makes them, so that keep-alives, lifetimes and the news
-that everything has turned Bad do not depend on the core. The work of a tick is done in slices, between which other
-tasks of the loop run.
+An image that is heard of is a tick, and the clock counts those that passed unheard before it. When none come, the time
+makes the ticks, so that keep-alives, lifetimes and the news that everything has turned Bad do not depend on the core.
+The work of a tick is done in slices, between which other tasks of the loop run.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ class Ticker:
     def step(self) -> float:
         """Tick if images have been missing for too long; returns the seconds until to look again.
 
-        To be called after each wait for an image, whether it came or not.
+        To be called only when none was heard of for the seconds that it returned last.
         """
         wait_s = self._patience_s() - (self._clock() - self._last_s)
         if wait_s > 0:

@@ -1,27 +1,35 @@
 """Made the frozen samples beside it; they are never made again, because they stand for files of older releases.
 
-Run from the root of the checkout: ``python -m tests.data.formats.make``. A sample that exists is not overwritten: a new
-version of a format gets a sample of its own.
+Run from the root of the checkout: `python -m tests.data.formats.make`. A sample is named `<format>-<version>` and one
+that exists is not overwritten: a new version of a format gets a sample of its own. Databases are kept as the SQL that
+makes them again: what is ours of their format is the schema and what the rows say. Site file and device map were
+written by hand, the body of the retained state and the records of the simulated bus by programs of their time.
 """
 
 import shutil
+import sqlite3
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from information_model.roles import Origin, Role
+from server.archive.journal import JournalWriter
 from server.runtime.block import Layout, Writer
 from server.runtime.eventlog import Log
 from server.runtime.logpage import log_folder
 from server.runtime.messages import Answer, Request, frame
 from server.runtime.mirror import Mirror
-from server.runtime.records import AlarmRecord, NoteRecord, Payload, RecordKind, StartRecord, encode
+from server.runtime.records import AlarmRecord, AuditRecord, NoteRecord, Payload, RecordKind, StartRecord, encode
 from server.runtime.segment import PAGE, name_of
 from server.runtime.state import encode_state
 from server.store.chunk import Column, encode_chunk
+from server.store.database import ARCHIVE, JOURNAL
 from server.store.tail import SCALAR, MatrixSample, Part, SeriesOfGroup, TailWriter, encode_part
+from server.users import User, hash_password, render_users
+from tests.unit.archive.archive_kit import BASE, MS, VOLTAGE, Archive, S
 
 HERE = Path(__file__).parent
 
@@ -36,6 +44,7 @@ EVENTS: list[tuple[RecordKind, Payload]] = [
     ),
     (RecordKind.NOTE, NoteRecord("operator", "module exchanged", "ESS.ARR01.R001.M02")),
 ]
+AUDIT: tuple[RecordKind, Payload] = (RecordKind.AUDIT, AuditRecord("opcua", "ActivateSession", "operator"))
 REQUEST = Request("opcua-12-1", "command", "ESS.ARR01.R001", "Connect", {"n": 1.5}, "operator", ["Operator"])
 ANSWER = Answer("opcua-12-1", "refused", "permissive", "not now", ["NoTripActive"], 42, durable=False)
 STATE = (b'{"latches":["ESS.ARR01.R001.CellOverVoltage"]}', 1234, 1_700_000_000_000_000_000)
@@ -47,6 +56,8 @@ CHUNK = [
     Column(8, 0.0, 11, np.array([0.1, 1e300, 7.0]), np.zeros(3, np.uint32), CHUNK_TIME_NS),
     Column(9, 0.001, 10, np.array([[3.3, 3.4], [3.5, 3.6]]), np.zeros(2, np.uint32), CHUNK_TIME_NS[:2]),
 ]
+PASSWORD = "correct horse"
+POSITION = "ESS.ARR01.R001.Contactors.Positive.Position"
 TAIL_GROUPS = [
     SeriesOfGroup("ESS.ARR01.R001/1s", "1s", [("ESS.ARR01.R001.Measurements.DcVoltage", 0.1, 11)], []),
     SeriesOfGroup("ESS.ARR01.R001/10s", "10s", [], [("ESS.ARR01.R001.CellData.CellVoltages", 0.001, 10)]),
@@ -64,16 +75,58 @@ def block(folder: Path) -> bytes:
     return (folder / "block").read_bytes()
 
 
-def segment(folder: Path) -> bytes:
+def segment(folder: Path, events: Sequence[tuple[RecordKind, Payload]] = tuple(EVENTS)) -> bytes:
     run, data = folder / "run", folder / "data"
     run.mkdir()
     data.mkdir()
     log = Log(run, data, segment_size=4 * PAGE)
     copy = Mirror(run, data)
-    for number, (kind, content) in enumerate(EVENTS, start=1):
+    for number, (kind, content) in enumerate(events, start=1):
         log.append(kind, encode(kind, content), number * 10, number * 100, time_epoch=2)
         copy.step()
     return (log_folder(data) / name_of(1)).read_bytes()
+
+
+def journal(folder: Path) -> bytes:
+    segment(folder, [*EVENTS, AUDIT])
+    writer = JournalWriter(folder / "run", folder / "data")
+    writer.close()
+    return _sql(folder / "data" / JOURNAL)
+
+
+def archive(folder: Path) -> bytes:
+    kept = Archive(folder)
+    for second, (volts, status) in enumerate([(26.4, 0), (26.5, 0), (26.6, 0x80310000)]):
+        kept.put(VOLTAGE, volts, BASE + second * S, status)
+        kept.put(POSITION, second, BASE + second * S)
+        kept.put_cells([3.3, 3.301, 3.302, 3.303, 3.304, 3.305, 3.306, 3.307], BASE + second * S)
+        kept.image(BASE + second * S + 10 * MS)
+    kept.close_spans()
+    kept.stop()
+    return _sql(kept.data / ARCHIVE)
+
+
+def _sql(path: Path) -> bytes:
+    database = sqlite3.connect(path)
+    try:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        return "\n".join([*database.iterdump(), f"PRAGMA user_version={version};\n"]).encode()
+    finally:
+        database.close()
+
+
+def users(folder: Path) -> bytes:
+    people = (
+        User(
+            "Zoë",
+            frozenset({Role.OPERATOR, Role.ENGINEER}),
+            Origin.STATION,
+            hash_password(PASSWORD),
+            frozenset({"AB" * 20}),
+        ),
+        User("observer", frozenset({Role.OBSERVER}), Origin.REMOTE, hash_password(PASSWORD)),
+    )
+    return render_users(people).encode()
 
 
 def tail(folder: Path) -> bytes:
@@ -93,8 +146,11 @@ SAMPLES: dict[str, Callable[[Path], bytes]] = {
     "link-request-1.bin": lambda folder: frame(REQUEST),
     "link-answer-1.bin": lambda folder: frame(ANSWER),
     "state-1.bin": lambda folder: encode_state(*STATE),
-    "chunk-v1.bin": lambda folder: encode_chunk(CHUNK, 1_000_000),
-    "tail-v1.bin": tail,
+    "chunk-1.bin": lambda folder: encode_chunk(CHUNK, 1_000_000),
+    "tail-1.bin": tail,
+    "archive-1.sql": archive,
+    "journal-1.sql": journal,
+    "users-1.toml": users,
 }
 
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from adapters.can.e2e import crc8
 from information_model.device_map import Crc
 
-# The first character is fed as the data id, which stands in front of the data.
 CHECK_TEXT = b"123456789"
+"""Its first character is fed as the data id, which stands in front of the data."""
 
 
 def _crc(parameters: dict[str, int | bool], data: bytes) -> int:

@@ -11,12 +11,15 @@ import pytest
 from adapters.api import BusSpec
 from adapters.can.tables import DecodeTables
 from adapters.errors import AdapterConfigurationError
-from adapters.maps import load_shipped, shipped_maps
 from information_model import device_map as device_map_module
 from information_model.device_map import DeviceMap, load_device_map
 from information_model.validation import InvalidConfiguration, validate
+from server.config.maps import find_map
 
 from .conftest import RACK_DBC, RACK_MAP
+
+HERE = Path(__file__).parent
+MAPS = HERE.parents[2] / "adapters" / "maps"
 
 
 def test_matrices_take_one_slot_per_element_and_scalars_follow(rack_map: DeviceMap) -> None:
@@ -45,16 +48,16 @@ def test_a_map_survives_the_way_to_another_process_with_its_database(rack_map: D
     assert copy.dbc_path == rack_map.dbc_path
 
 
-@pytest.mark.parametrize("name", shipped_maps())
+@pytest.mark.parametrize("name", sorted(path.name for path in MAPS.glob("*.toml")))
 def test_every_shipped_map_fits_its_database(name: str, make_bus: Callable[..., BusSpec]) -> None:
-    device_map = load_shipped(name)
+    device_map = find_map(name, HERE)
     tables = DecodeTables(make_bus(device_map).sources)
     assert sorted(set(tables.signal_slot.tolist())) == list(range(device_map.slot_count))
 
 
 def test_an_unknown_shipped_map_is_refused_with_the_names_that_exist() -> None:
-    with pytest.raises(InvalidConfiguration, match=r"given 'nope'; expected .*tesla_model_s"):
-        load_shipped("nope")
+    with pytest.raises(InvalidConfiguration, match=r"given 'nope'; expected .*tesla_model_s\.toml"):
+        find_map("nope", HERE)
 
 
 def test_all_mistakes_are_told_at_once_with_key_value_expectation_and_remedy(

@@ -1,6 +1,5 @@
 """Frames of real batteries: a Tesla Model S pack through the shipped map, foxBMS 2 by its own database."""
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,24 +10,17 @@ import pytest
 from adapters.api import BusSpec
 from adapters.can.frame import EXTENDED, pack_frames
 from adapters.can.pipeline import FramePipeline
-from adapters.maps import load_shipped
 from adapters.replay.captures import CaptureReport
 from adapters.replay.play import play
 from information_model.device_map import DeviceMap
 from information_model.quality import Quality
+from server.config.maps import find_map
+from tests.measured import measured_or_skip
 
-ROOT = Path(__file__).parents[3]
-EXCERPT = ROOT / "tests/data/can/tesla_model_s_excerpt.csv.gz"
-MEASURED = Path(os.environ.get("GRIDBMS_DATA", ROOT.parent / "shared/data")) / "can"
+HERE = Path(__file__).parent
+EXCERPT = HERE.parents[1] / "data/can/tesla_model_s_excerpt.csv.gz"
 PAGE_CYCLE_NS = 3_300_000_000
 CELLS, PROBES, VOLTAGE, CURRENT = slice(0, 96), slice(96, 128), 128, 129
-
-
-def measured(name: str) -> Path:
-    path = MEASURED / name
-    if not path.is_file():
-        pytest.skip(f"measured data not found: {path} (set GRIDBMS_DATA to the folder of the measured data)")
-    return path
 
 
 class Played:
@@ -58,8 +50,8 @@ class Played:
 
 @pytest.fixture(params=["excerpt", "whole"])
 def tesla(request: pytest.FixtureRequest, make_bus: Callable[..., BusSpec]) -> Played:
-    path = EXCERPT if request.param == "excerpt" else measured("savvycan_teslaS_gvret_MIT.csv.gz")
-    return Played(path, make_bus(load_shipped("tesla_model_s")), start_ns=10**12)
+    path = EXCERPT if request.param == "excerpt" else measured_or_skip("can/savvycan_teslaS_gvret_MIT.csv.gz")
+    return Played(path, make_bus(find_map("tesla_model_s.toml", HERE)), start_ns=10**12)
 
 
 def test_every_cell_probe_voltage_and_current_of_the_tesla_is_good_and_plausible(tesla: Played) -> None:
@@ -87,7 +79,7 @@ def test_values_of_the_tesla_carry_the_time_of_their_own_frame(tesla: Played) ->
 
 def test_the_first_frames_of_the_tesla_decode_to_what_their_bytes_say(make_bus: Callable[..., BusSpec]) -> None:
     # 166.064 s: 102#0996D6FF..: 0x9609 = 38409, 0xFFD6 = -42. 166.074 s: 6F2#004E33..: 0x334E = 13134.
-    pipeline = FramePipeline(make_bus(load_shipped("tesla_model_s")))
+    pipeline = FramePipeline(make_bus(find_map("tesla_model_s.toml", HERE)))
     batch = next(iter(play(EXCERPT, pipeline, CaptureReport())))[1]
     first = {slot: (value, stamp) for slot, value, stamp in reversed(
         list(zip(batch.slot.tolist(), batch.value.tolist(), batch.mono_ns.tolist(), strict=True))
@@ -100,7 +92,7 @@ def test_the_first_frames_of_the_tesla_decode_to_what_their_bytes_say(make_bus: 
 def test_the_database_of_foxbms_is_decoded_as_cantools_decodes_it(
     make_map: Callable[..., DeviceMap], make_bus: Callable[..., BusSpec]
 ) -> None:
-    path = measured("foxbms2_foxbms.dbc")
+    path = measured_or_skip("can/foxbms2_foxbms.dbc")
     database = cantools.database.load_file(path, strict=False)
     decodable = [
         m

@@ -1,6 +1,7 @@
 """State of the communication with a rack, step by step on an injected clock."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -8,12 +9,13 @@ from adapters.api import BusSpec
 from adapters.can.frame import pack_frames
 from adapters.can.pipeline import FramePipeline
 from adapters.can.watch import SourceWatch, bus_silence_ns
-from adapters.maps import load_shipped
 from information_model.device_map import DeviceMap
 from information_model.enumerations import CommunicationState as State
+from server.config.maps import find_map
 
 from .conftest import RACK_MAP, Recorder
 
+HERE = Path(__file__).parent
 MS = 1_000_000
 Status = Callable[[int, int, int], bytes]
 
@@ -88,6 +90,6 @@ def test_without_an_alive_counter_every_frame_that_was_used_is_a_sign_of_life(
 def test_the_silence_that_closes_a_bus_is_at_least_two_seconds_or_three_periods(
     make_map: Callable[..., DeviceMap], make_bus: Callable[..., BusSpec]
 ) -> None:
-    assert bus_silence_ns(make_bus(load_shipped("tesla_model_s"))) == 2_000 * MS
+    assert bus_silence_ns(make_bus(find_map("tesla_model_s.toml", HERE))) == 2_000 * MS
     slow = make_map(RACK_MAP.replace("period = 0.1\ntimeout = 1.0", "period = 5\ntimeout = 20"))
     assert bus_silence_ns(make_bus(slow)) == 15_000 * MS

@@ -4,8 +4,6 @@ from pathlib import Path
 
 import numpy as np
 
-from information_model.points.row import History as HistoryClass
-from information_model.points.row import Level
 from server.archive.sampler import Sampler, layout_of
 from server.archive.writer import Writer
 from server.config.site import Site
@@ -90,13 +88,3 @@ class Archive:
     def group_of(self, point: str) -> Group:
         """The group that keeps a point."""
         return next(g for g in self.groups if any(s.point == point for s in (*g.scalars, *g.matrices)))
-
-    def point_of(self, history: HistoryClass, level: Level = Level.RACK, built_in: tuple[int, ...] = (10, 11)) -> str:
-        """Some scalar of a class."""
-        for group in self.groups:
-            for series in group.scalars if group.history is history else ():
-                found = self.site.catalogue.find(series.point)
-                assert found is not None
-                if found[1].level is level and series.built_in in built_in:
-                    return series.point
-        raise AssertionError(history)

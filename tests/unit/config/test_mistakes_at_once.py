@@ -78,13 +78,15 @@ def test_all_mistakes_of_every_stage_come_at_once(write: Write) -> None:
         assert part in found[key]
 
 
-@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize("command", ["check", "run", "simulate"])
 def test_on_the_command_line_they_are_exit_code_2_and_nothing_is_started(
     write: Write, tmp_path: Path, command: str
 ) -> None:
     line = [command, write(*MIXED, device=MIXED_MAP)]
+    if command != "check":
+        line += ["--data", tmp_path / "data"]
     if command == "run":
-        line += ["--data", tmp_path / "data", "--run", tmp_path / "run"]
+        line += ["--run", tmp_path / "run"]
     found = subprocess.run(
         [sys.executable, "-m", "server", *map(str, line)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,

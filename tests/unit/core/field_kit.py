@@ -74,8 +74,8 @@ class Field:
         return self.now
 
     def slots(self, rack: int, path: str) -> np.ndarray:
-        source = next(s for s in self.plan.sources if s.source.ordinal == rack)
-        row = next(r for r in source.source.map.slots() if r.point == path)
+        source = next(s for s in self.plan.sources if s.rack.ordinal == rack)
+        row = next(r for r in source.rack.map.slots() if r.point == path)
         return source.first_slot + row.first + np.arange(row.count)
 
     def put(self, rack: int, path: str, value, quality: Quality = Quality.GOOD) -> None:

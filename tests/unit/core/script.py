@@ -248,8 +248,8 @@ class Script:
             asked = self.outputs[plan.process]
             for source in plan.sources:
                 i = source.index
-                if not self.racks[source.source.element].silent:
-                    self.racks[source.source.element].obey(
+                if not self.racks[source.rack.element].silent:
+                    self.racks[source.rack.element].obey(
                         int(asked["desired"][i]),
                         float(asked["charge_limit_a"][i]),
                         float(asked["discharge_limit_a"][i]),
@@ -264,7 +264,7 @@ class Script:
         for plan, columns in zip(self.site.inputs, self._columns, strict=True):
             columns["bus.alive"][:] = 1
             for source in plan.sources:
-                rack = self.racks[source.source.element]
+                rack = self.racks[source.rack.element]
                 if rack.silent:
                     continue
                 i = source.index
@@ -272,12 +272,12 @@ class Script:
                 columns["source.last_frame_mono_ns"][i] = self.ns
                 columns["source.frames_received"][i] += 10
                 columns["source.counter_advances"][i] += rack.alive
-                for row in source.source.map.slots():
+                for row in source.rack.map.slots():
                     cells = row.point.startswith("CellData")
                     if cells and (not cells_due or rack.cells_silent):
                         continue
                     at = source.first_slot + row.first + np.arange(row.count)
-                    columns["value"][at] = self._value(source.source.element, row.point)
+                    columns["value"][at] = self._value(source.rack.element, row.point)
                     columns["mono_ns"][at] = self.ns
                     columns["quality"][at] = Quality.GOOD
 

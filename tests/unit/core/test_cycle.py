@@ -1,6 +1,8 @@
 """The cycle as a whole: it writes exactly what the catalogue has, in one order, from nothing but its arguments."""
 
 import gc
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,8 +10,11 @@ import numpy as np
 from information_model import quality
 from information_model.enumerations import CommunicationState
 from information_model.points import TABLE
+from information_model.points.row import Level
+from information_model.producers import TABLE as PRODUCTIONS
 from server.config.site import load_site
 from server.core.blocks import InputBlock, empty_columns
+from server.core.board import Board
 from server.core.cycle import State, step, unwritten
 from server.core.event_pen import EventPen
 from server.core.now import Now
@@ -20,6 +25,28 @@ from tests.unit.core.script import R1, START_NS, MemoryLog, Script
 def test_every_point_of_the_catalogue_is_written_by_some_stage(tmp_path: Path) -> None:
     script = Script(tmp_path).at(65.0)  # a spread at rest needs a minute of rest
     assert unwritten(script.state) == []
+
+
+def test_every_point_is_written_in_the_module_that_the_table_names(tmp_path: Path, monkeypatch) -> None:
+    seen: set[tuple[str, Level, str]] = set()
+
+    def told(write: Callable[..., None]) -> Callable[..., None]:
+        def write_and_tell(board: Board, level: Level, path: str, *values: object, **more: object) -> None:
+            writer = sys._getframe(1)
+            while writer.f_globals["__name__"] == "server.core.estimation.output":
+                writer = writer.f_back
+            seen.add((writer.f_globals["__name__"].removeprefix("server."), level, path))
+            write(board, level, path, *values, **more)
+
+        return write_and_tell
+
+    for name in ("state", "measure", "estimate"):
+        monkeypatch.setattr(Board, name, told(getattr(Board, name)))
+    Script(tmp_path).at(2.0).ask("Connect", R1).later(1.0)
+    expected = {(line.writer, *item) for line in PRODUCTIONS for item in line.points()}
+    # Cell data have a matrix of their own, the spread at rest is kept while the rack does not rest.
+    past_the_board = {row for row in expected if row[2].startswith("CellData.") or row[2].endswith("SpreadAtRest")}
+    assert seen == expected - past_the_board
 
 
 def test_no_stage_names_a_point_that_the_tables_do_not_have(tmp_path: Path) -> None:

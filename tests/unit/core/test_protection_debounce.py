@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from information_model.alarms.mirrors import mirrors
 from information_model.alarms.row import AlarmLevel, Gate
-from information_model.catalogue import mirror_rows
 from server.core.protection.debounce import Debounce
 from server.core.protection.places import GATES, Places, build_places
 from tests.unit.core.script import R1, make_site
@@ -104,8 +104,9 @@ def test_places_stand_in_the_order_of_the_catalogue(tmp_path: Path) -> None:
     places = build_places(site)
     assert len(places) == site.catalogue.alarm_count
     for alarm in site.catalogue.alarms:
-        for severity, row in mirror_rows(site.catalogue, alarm).items():
+        for mirror in mirrors(alarm):
+            row = site.catalogue.rows[alarm.level][mirror.point.path]
             at = slice(row.alarm_base, row.alarm_base + site.topology.count(alarm.level))
             assert (places.mirror[at] == row.base + np.arange(site.topology.count(alarm.level))).all()
-            assert (places.level[at] == severity).all()
+            assert (places.level[at] == mirror.alarm_level).all()
             assert {places.conditions[c].alarm.name for c in places.condition[at]} == {alarm.name}

@@ -10,7 +10,7 @@ from server.runtime.records import AlarmRecord, CommandRecord, OutcomeRecord, Re
 from tests.unit.core.script import R1, R2, R3, MemoryLog, Script
 
 S = OperatingState
-FROZEN = Path(__file__).parents[2] / "data" / "core_state_v1.json"
+FROZEN = Path(__file__).parents[2] / "data" / "formats" / "state-body-1.json"
 """Body of a retained state of version 1: R1 closed, R2 disabled, R3 tripped twice, array 2 in maintenance."""
 
 

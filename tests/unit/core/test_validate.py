@@ -1,8 +1,5 @@
 """Validation: a bad sample is never shown as good, a missing one is no number, an old one says so."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -11,9 +8,9 @@ from information_model.quality import Quality
 from server.core.board import Board
 from server.core.validate import Validation
 from server.core.working import Working
+from tests.measured import measured_or_skip
 from tests.unit.core.field_kit import CELLS, OFFSET_NS, Field, make_site, value
 
-DATA = Path(os.environ.get("GRIDBMS_DATA", Path(__file__).parents[4] / "shared" / "data"))
 GOOD, UNCERTAIN, BAD = 0, 1, 2
 CURRENT = "Measurements.DcCurrent"
 
@@ -214,9 +211,7 @@ PACKS = [
 def test_no_implausible_sample_of_a_real_pack_passes_and_no_good_one_is_lost_for_long(
     tmp_path, name, count, code
 ) -> None:
-    path = DATA / "packs" / f"{name}.parquet"
-    if not path.is_file():
-        pytest.skip(f"measured data are not here: {path}")
+    path = measured_or_skip(f"packs/{name}.parquet")
     import pyarrow.parquet as parquet
 
     table = parquet.read_table(path)

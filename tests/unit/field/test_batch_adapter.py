@@ -8,11 +8,12 @@ import pytest
 from adapters.api import Batch, BusSpec, RackRequest, SourceHealth
 from adapters.batch.adapter import BatchAdapter
 from adapters.errors import AdapterConfigurationError
-from adapters.maps import load_shipped
 from information_model.enumerations import CommunicationState, Desired
+from server.config.maps import find_map
 from server.config.site import Site
 from server.field.buses import bus_spec
 
+HERE = Path(__file__).parent
 SECOND = 10**9
 
 
@@ -115,7 +116,7 @@ def test_another_number_of_requests_than_racks_is_refused(site: Site) -> None:
 
 
 def test_a_map_with_a_point_that_cannot_be_made_is_refused(site: Site) -> None:
-    device = load_shipped("gridbms_rack")
+    device = find_map("gridbms_rack.toml", HERE)
     strange = device.scalar[0].model_copy(update={"point": "Thermal.FanFault"})
     device = device.model_copy(update={"scalar": (strange,)})
     source = bus_spec(site, Path("/run"), site.inputs[0], "array1").sources[0]

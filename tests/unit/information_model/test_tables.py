@@ -1,5 +1,6 @@
 """The tables: every row is whole, every id is unique, every expression can be read."""
 
+import importlib
 import re
 
 import pytest
@@ -95,6 +96,14 @@ def test_mirrors_follow_from_the_levels_of_an_alarm() -> None:
     assert [(m.point.name, m.condition) for m in mirrors(only_trip)] == [("CellDeepDischarge", "CellDeepDischarge")]
 
 
+def test_a_mirror_says_what_is_wrong_and_what_to_do() -> None:
+    alarm = next(a for a in ALARMS if a.name == "CellUnderTemperature")
+    assert [m.point.text for m in mirrors(alarm)] == [
+        f"{state}: a cell is too cold. Remedy: Heat the racks before use."
+        for state in ("Warning or limit active", "Limit active", "Trip active or latched")
+    ]
+
+
 def test_thresholds_have_unit_and_range_of_their_source() -> None:
     alarm = next(a for a in ALARMS if a.name == "CellOverVoltage")
     rows = {point.name: point for _, _, point in thresholds(alarm, BY_ID)}
@@ -113,12 +122,13 @@ def test_productions_name_points_that_exist() -> None:
             assert (Level.RACK, need) in BY_ID
 
 
+def test_every_writer_is_a_module_of_the_server() -> None:
+    for writer in {line.writer for line in PRODUCTIONS}:
+        assert importlib.import_module(f"server.{writer}").__doc__
+
+
 def test_no_point_has_two_producers() -> None:
-    outside = {
-        item
-        for item, point in BY_ID.items()
-        if point.producer is Producer.CONFIGURATION or (point.producer is Producer.FIELD and point.level is Level.RACK)
-    }
+    outside = {item for item, point in BY_ID.items() if point.producer is not Producer.PROGRAM}
     written = [item for line in PRODUCTIONS for item in line.points()]
     assert len(written) == len(set(written))
     assert not outside & set(written)

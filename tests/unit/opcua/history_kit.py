@@ -10,11 +10,11 @@ from asyncua.ua.ua_binary import struct_from_binary
 
 from information_model.roles import Role
 from server.opcua.address_space.computed import Computed
+from server.opcua.connection.secure_channel import SecureChannel
 from server.opcua.errors import code_name
-from server.opcua.history_services import HistoryServices
 from server.opcua.limits import Limits
-from server.opcua.secure_channel import SecureChannel
-from server.opcua.service_table import RequestContext
+from server.opcua.services.history_services import HistoryServices
+from server.opcua.services.service_table import RequestContext
 from server.opcua.session import ChannelIdentity, SessionManager
 from server.store.history import History
 from server.users import User

@@ -19,15 +19,15 @@ from server.opcua import wire
 from server.opcua.address_space.computed import Computed
 from server.opcua.address_space.stored import Stored
 from server.opcua.address_space.values import Values
+from server.opcua.connection.secure_channel import SecureChannel
 from server.opcua.errors import ServiceFaultError, code_name
 from server.opcua.image import ImageView
 from server.opcua.limits import Limits
-from server.opcua.monitored_item_services import MonitoredItemServices
 from server.opcua.publishing.engine import PublishingEngine
-from server.opcua.secure_channel import SecureChannel
-from server.opcua.service_table import RequestContext
+from server.opcua.services.monitored_item_services import MonitoredItemServices
+from server.opcua.services.service_table import RequestContext
+from server.opcua.services.subscription_services import SubscriptionServices
 from server.opcua.session import ChannelIdentity, Session, SessionManager
-from server.opcua.subscription_services import SubscriptionServices
 from server.runtime.block import Layout, Writer
 from server.users import User
 
@@ -131,7 +131,10 @@ class Bench:
             first_id=1,
         )
         self.sessions = SessionManager(self.limits, lambda *entry: None, self.clock)
-        self.subscriptions, self.items = SubscriptionServices(self.engine), MonitoredItemServices(self.engine)
+        self.subscriptions, self.items = (
+            SubscriptionServices(self.engine.registry),
+            MonitoredItemServices(self.engine.registry),
+        )
         self.plant.publish()
 
     def tick(self, count: int = 1, change: Callable[[], None] | None = None) -> None:

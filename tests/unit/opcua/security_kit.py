@@ -28,13 +28,13 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from information_model.roles import Origin, Role
+from server.opcua.connection.listener import Listener
 from server.opcua.context import ServerContext
-from server.opcua.discovery import DiscoveryServices
-from server.opcua.endpoints import SecurityOptions
 from server.opcua.limits import Limits
-from server.opcua.listener import Listener
+from server.opcua.security.endpoints import SecurityOptions
 from server.opcua.server import make_context
-from server.opcua.session_services import SessionServices
+from server.opcua.services.discovery import DiscoveryServices
+from server.opcua.services.session_services import SessionServices
 from server.pki.trust_store import der_of
 from server.users import User, hash_password, render_users
 

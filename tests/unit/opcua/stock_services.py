@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncua import ua
 
-from server.opcua.service_table import RequestContext, ServiceTable
+from server.opcua.services.service_table import RequestContext, ServiceTable
 from server.opcua.session import Session
 
 if TYPE_CHECKING:

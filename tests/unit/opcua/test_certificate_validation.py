@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from asyncua import ua
 
-from server.opcua.certificate_validation import (
+from server.opcua.errors import code_name
+from server.opcua.security.certificate_validation import (
     CertificateRefusedError,
     check_application_uri,
     load_leaf,
     split_chain,
     validate,
 )
-from server.opcua.errors import code_name
 from server.pki.trust_store import TrustFolder, TrustStore, thumbprint
 from tests.unit.opcua.security_kit import BAD, CLIENT_URI, make
 

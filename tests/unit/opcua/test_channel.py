@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from asyncua import ua
 
-from server.opcua.chunks import error_message, strip_padding
+from server.opcua.connection.chunks import error_message, strip_padding
+from server.opcua.connection.open_message import parse_open_header
+from server.opcua.connection.open_rate import OpenRate
+from server.opcua.connection.secure_channel import SecureChannel
 from server.opcua.errors import ChannelError, code_name
 from server.opcua.limits import Limits
-from server.opcua.open_message import parse_open_header
-from server.opcua.open_rate import OpenRate
-from server.opcua.policies import NONE_URI
-from server.opcua.secure_channel import SecureChannel
+from server.opcua.security.policies import NONE_URI
 from server.pki.own_certificate import OwnCertificate
 from tests.unit.opcua.security_kit import Clock, make
 

@@ -8,7 +8,7 @@ from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.ua_binary import unpack_uatype_array, variant_from_binary
 
-from server.opcua.history_encoding import HISTORY_DATA, data_values, history_data
+from server.opcua.history.encoding import HISTORY_DATA, data_values, history_data
 from server.opcua.wire import Pieces
 from server.store.chunk import Samples
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from asyncua import ua
 
-from server.opcua import history_services
-from server.opcua.service_table import ServiceTable
+from server.opcua.services import history_services
+from server.opcua.services.service_table import ServiceTable
 from tests.unit.archive.archive_kit import BAD, BASE, CELLS, MS, RACK, VOLTAGE, S
 from tests.unit.opcua.history_kit import Bench, at
 

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import ua
 
-from server.opcua.connection_log import ConnectionLog
-from server.opcua.endpoints import TRANSPORT, Endpoints, SecurityOptions, token_policies
+from server.config.site import Site, load_site
+from server.opcua.connection.connection_log import ConnectionLog
+from server.opcua.face import limits_of
 from server.opcua.limits import ANNOUNCED, Limits
-from server.opcua.policies import NONE_URI
-from server.opcua.service_table import OPERATIONS, ServiceTable
+from server.opcua.security.endpoints import TRANSPORT, Endpoints, SecurityOptions, token_policies
+from server.opcua.security.policies import NONE_URI
+from server.opcua.services.service_table import OPERATIONS, ServiceTable
 from tests.unit.opcua.security_kit import APPLICATION_URI, Clock
+
+EXAMPLES = Path(__file__).parents[3] / "examples"
 
 
 @pytest.mark.parametrize("value", [0, -1])
 def test_no_limit_can_be_switched_off(value: int) -> None:
     with pytest.raises(ValueError, match=f"sessions = {value}"):
         Limits(sessions=value)
+
+
+def site_with(tmp_path: Path, section: str) -> Site:
+    text = (EXAMPLES / "demo.toml").read_text()
+    before, _, after = text.partition("[opcua]\n")
+    path = tmp_path / "site.toml"
+    path.write_text(f"{before}[opcua]\n{section}\n{after[after.index('[') :]}")
+    return load_site(path)
+
+
+def test_a_site_that_sets_no_limit_has_the_usual_ones(tmp_path: Path) -> None:
+    assert limits_of(site_with(tmp_path, "")) == Limits()
+
+
+def test_a_site_sets_the_limits_that_it_names_and_no_other(tmp_path: Path) -> None:
+    section = "max_sessions = 7\nmax_monitored_items_per_session = 1000"
+    assert limits_of(site_with(tmp_path, section)) == Limits(
+        sessions=7, monitored_items_per_session=1000, monitored_items_per_subscription=1000
+    )
 
 
 def test_every_announced_limit_is_one_that_exists() -> None:

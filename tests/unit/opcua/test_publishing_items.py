@@ -422,7 +422,7 @@ async def test_deleted_items_report_no_more_and_the_others_go_on(bench: Bench) -
         bench.plant.set(path, 7.0)
     bench.tick()
     assert sorted(peer.notified()) == [(1, 7.0, GOOD), (3, 7.0, GOOD)]
-    assert bench.engine.counts()["monitored_items"] == 2
+    assert bench.engine.registry.counts()["monitored_items"] == 2
     await peer.delete(number, ids[1], ids[3])
     bench.plant.set(paths[1], 8.0)
     bench.tick(2)

@@ -66,9 +66,9 @@ async def test_a_subscription_whose_client_is_silent_ends_and_the_client_is_told
     peer = bench.client()
     number = await moving(bench, peer, keep_alive=1, lifetime=5)
     bench.tick(4)
-    assert bench.engine.counts()["subscriptions"] == 1
+    assert bench.engine.registry.counts()["subscriptions"] == 1
     bench.tick(1)
-    assert bench.engine.counts()["subscriptions"] == 0
+    assert bench.engine.registry.counts()["subscriptions"] == 0
     await peer.publish()
     answers = peer.line.take()
     assert kinds(answers) == ["BadTimeout"]
@@ -82,9 +82,9 @@ async def test_any_service_call_on_the_subscription_keeps_it_alive(bench: Bench)
     for _ in range(5):
         bench.tick(4)
         await peer.set_mode(number, 2, 1)
-    assert bench.engine.counts()["subscriptions"] == 1
+    assert bench.engine.registry.counts()["subscriptions"] == 1
     bench.tick(5)
-    assert bench.engine.counts()["subscriptions"] == 0
+    assert bench.engine.registry.counts()["subscriptions"] == 0
 
 
 async def test_lifetime_and_keep_alive_do_not_need_the_core(bench: Bench) -> None:
@@ -95,7 +95,7 @@ async def test_lifetime_and_keep_alive_do_not_need_the_core(bench: Bench) -> Non
     bench.silence(1.5)
     assert kinds(peer.line.take()) == ["keep-alive", "keep-alive"]
     bench.silence(3.0)
-    assert bench.engine.counts()["subscriptions"] == 0
+    assert bench.engine.registry.counts()["subscriptions"] == 0
 
 
 async def test_without_publishing_there_are_keep_alives_only(bench: Bench) -> None:

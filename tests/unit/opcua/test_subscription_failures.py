@@ -59,7 +59,7 @@ async def test_a_value_that_cannot_be_read_is_a_status_and_one_line_in_the_log(
 async def test_creating_items_ends_with_the_subscription_and_leaves_nothing_behind(bench: Bench) -> None:
     peer = bench.client()
     number = await peer.subscribe()
-    subscription = bench.engine.find(number)
+    subscription = bench.engine.registry.find(number)
     assert subscription is not None
     requests = [item(VOLTAGE, handle) for handle in range(300)]
     create, calls = subscription.items.create, []

@@ -62,7 +62,7 @@ async def test_a_client_that_takes_small_messages_gets_small_ones(bench: Bench) 
 async def test_numbers_wrap_to_one_and_never_are_zero(bench: Bench) -> None:
     peer = bench.client()
     number = await moving(bench, peer)
-    found = bench.engine.find(number)
+    found = bench.engine.registry.find(number)
     assert found is not None
     found.sequence = 0xFFFF_FFFF
     await peer.publish(3)

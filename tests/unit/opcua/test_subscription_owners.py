@@ -93,7 +93,7 @@ async def test_a_subscription_that_was_left_behind_lives_on_and_can_be_taken_ove
     assert kinds(new.line.take()) == [[7.0]]
     bench.sessions.close(new.session, delete_subscriptions=False, reason="test")
     bench.tick(50)
-    assert bench.engine.counts()["subscriptions"] == 0
+    assert bench.engine.registry.counts()["subscriptions"] == 0
 
 
 async def test_a_user_leaves_only_so_many_subscriptions_behind(tmp_path: Path, site: Site) -> None:
@@ -107,8 +107,8 @@ async def test_a_user_leaves_only_so_many_subscriptions_behind(tmp_path: Path, s
     other = bench.client("other")
     await moving(bench, other)
     bench.sessions.close(other.session, delete_subscriptions=False, reason="test")
-    assert bench.engine.counts()["subscriptions"] == 3
-    assert [bench.engine.find(number) is not None for number in left] == [False, False, True, True]
+    assert bench.engine.registry.counts()["subscriptions"] == 3
+    assert [bench.engine.registry.find(number) is not None for number in left] == [False, False, True, True]
 
 
 async def test_what_is_kept_for_republish_moves_with_the_subscription(bench: Bench) -> None:
@@ -135,7 +135,7 @@ async def test_the_methods_of_the_server_object_give_handles_and_send_again(benc
     await peer.publish(5)
     bench.tick(2)
     assert len(peer.notified()) == 2
-    methods = SubscriptionMethods(bench.engine).handlers
+    methods = SubscriptionMethods(bench.engine.registry).handlers
     argument = ua.Variant(number, ua.VariantType.UInt32)
     server, client = methods[GET_MONITORED_ITEMS](peer.session, [argument])
     assert (server.Value, client.Value) == ([1, 2, 3], [11, 12, 13])

@@ -55,7 +55,7 @@ async def test_deleting_the_last_subscription_answers_all_requests(bench: Bench)
     response = await bench.subscriptions.delete(peer.session, params, peer.context())
     assert names(response.Results) == [GOOD, "BadSubscriptionIdInvalid"]
     assert kinds(peer.line.take()) == ["BadNoSubscription"] * 2
-    assert bench.engine.counts()["monitored_items"] == 0
+    assert bench.engine.registry.counts()["monitored_items"] == 0
 
 
 async def test_closing_a_session_answers_its_requests_and_deletes_its_subscriptions(bench: Bench) -> None:
@@ -64,7 +64,7 @@ async def test_closing_a_session_answers_its_requests_and_deletes_its_subscripti
     await peer.publish(2)
     bench.sessions.close(peer.session, delete_subscriptions=True, reason="test")
     assert kinds(peer.line.take()) == ["BadSessionClosed"] * 2
-    assert bench.engine.counts() == {
+    assert bench.engine.registry.counts() == {
         "subscriptions": 0,
         "monitored_items": 0,
         "notifications": 0,
@@ -82,4 +82,4 @@ async def test_requests_are_refused_when_the_channel_goes_and_by_cancel(bench: B
     assert kinds(peer.line.take()) == ["BadSecureChannelClosed"] * 2
     bench.tick(3)
     assert peer.line.take() == []
-    assert bench.engine.counts()["subscriptions"] == 1
+    assert bench.engine.registry.counts()["subscriptions"] == 1

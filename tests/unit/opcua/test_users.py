@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from information_model.roles import Origin, Role
-from server.opcua.authentication import Authenticator, FailureDelays
 from server.opcua.limits import Limits
+from server.opcua.security.authentication import Authenticator, FailureDelays
 from server.pki.files import UnsafeFileError
 from server.users import User, UserDirectory, UsersError, check_password, hash_password, parse_users, render_users
 from tests.unit.opcua.security_kit import PASSWORD, Clock, scrypt_of, write_users

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from server.exit_codes import ExitCode
 from server.runtime.parent import ALIVE, READY, Beat, notify
 
 ROOT = Path(__file__).parents[3]
@@ -50,7 +51,7 @@ input()
 def test_a_child_whose_supervisor_is_already_gone_does_not_start() -> None:
     program = "from server.runtime.parent import bind_to_parent; bind_to_parent(1 << 22); print('started')"
     done = python(program)
-    assert (done.returncode, done.stdout) == (70, "")
+    assert (done.returncode, done.stdout) == (ExitCode.ORPHANED, "")
 
 
 def test_beats_arrive_and_a_full_or_closed_pipe_is_no_error() -> None:

@@ -8,7 +8,6 @@ import pytest
 from crccheck.crc import Crc8SaeJ1850
 
 from adapters.can.database import bind
-from adapters.maps import FOLDER
 from adapters.simulator.database import SHIPPED, SHIPPED_CELLS, SHIPPED_PROBES, rack_database, write_database
 from adapters.simulator.layout import (
     COMMAND,
@@ -21,6 +20,8 @@ from adapters.simulator.layout import (
     frame_id,
 )
 from information_model.device_map import load_device_map
+
+FOLDER = Path(__file__).parents[3] / "adapters" / "maps"
 
 
 def test_the_shipped_pair_is_what_the_generator_makes() -> None:

@@ -8,7 +8,7 @@ import pytest
 from adapters.simulator.layout import EXTENDED
 from adapters.simulator.wire import Columns, RecordStream, WireError, check_hello, hello, pack, socket_address
 
-SAMPLE = Path(__file__).parents[2] / "data" / "formats" / "plant_record.bin"
+SAMPLE = Path(__file__).parents[2] / "data" / "formats" / "plant-record-1.bin"
 
 
 def frames(*idents: int) -> Columns:

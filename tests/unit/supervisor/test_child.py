@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from server.duties import Duty
 from server.exit_codes import ExitCode
 from server.runtime.parent import ALIVE, READY
 from server.supervisor.child import HEALTHY_AFTER_S, LONGEST_DELAY_S, START_LIMIT_S, Child
-from server.supervisor.duties import Duty, StartOptions
+from server.supervisor.command_line import StartOptions
 
-DUTY = Duty("archive", 15.0, 3)
+DUTY = Duty("archive")
 
 
 class Stage:
@@ -62,12 +63,12 @@ def test_a_process_is_ready_when_it_says_so_and_alive_while_it_beats(stage) -> N
 
 def test_silence_counts_from_the_last_beat_and_a_start_has_longer(stage) -> None:
     stage.begin(0.0, "import time; time.sleep(60)")
-    assert not stage.child.hung(DUTY.silence_s + 1), "it still starts"
+    assert not stage.child.hung(DUTY.kind.silence_s + 1), "it still starts"
     assert stage.child.hung(START_LIMIT_S + 1)
     os.write(stage.beat, READY)
     stage.child.listen(20.0)
-    assert not stage.child.hung(20.0 + DUTY.silence_s)
-    assert stage.child.hung(20.1 + DUTY.silence_s)
+    assert not stage.child.hung(20.0 + DUTY.kind.silence_s)
+    assert stage.child.hung(20.1 + DUTY.kind.silence_s)
 
 
 def test_the_first_death_is_mended_at_once_and_the_delay_then_doubles_to_its_limit(stage) -> None:

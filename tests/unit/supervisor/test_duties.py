@@ -6,9 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from server.config.site import load_site
+from server.duties import KINDS, Duty, duties_of
 from server.exit_codes import ExitCode
+from server.processes import MAINS
+from server.runtime.health import COUNTERS
 from server.runtime.serving import tell_serving
-from server.supervisor.duties import Duty, StartOptions, command_line, duties_of, environment
+from server.supervisor.command_line import StartOptions, command_line, environment
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 
@@ -17,25 +20,30 @@ def options(tmp_path: Path) -> StartOptions:
     return StartOptions(EXAMPLES / "demo.toml", tmp_path, tmp_path, opcua_port=0, opcua_host="127.0.0.1", simulate=True)
 
 
-def test_the_demo_runs_plant_core_fields_face_archive_and_mirror(tmp_path) -> None:
-    names = [duty.name for duty in duties_of(load_site(EXAMPLES / "demo.toml"), options(tmp_path))]
+def test_the_demo_runs_plant_core_fields_face_archive_and_mirror() -> None:
+    names = [duty.name for duty in duties_of(load_site(EXAMPLES / "demo.toml"), simulated=True)]
     assert {"core", "mirror", "plant", "opcua", "archive"} <= set(names)
     assert sum(name.startswith("field-") for name in names) >= 1
 
 
-def test_faces_stop_first_and_what_keeps_the_log_last(tmp_path) -> None:
-    turns = {duty.kind: duty.stop_turn for duty in duties_of(load_site(EXAMPLES / "demo.toml"), options(tmp_path))}
+def test_faces_stop_first_and_what_keeps_the_log_last() -> None:
+    turns = {name: kind.stop_turn for name, kind in KINDS.items()}
     assert turns["opcua"] < turns["core"] < turns["field"] < turns["mirror"]
 
 
-def test_without_simulation_there_is_no_plant(tmp_path) -> None:
+def test_every_kind_has_a_main_function_and_all_but_the_plant_have_counters() -> None:
+    assert KINDS.keys() == MAINS.keys()
+    assert COUNTERS.keys() == KINDS.keys() - {"plant"} | {"supervisor"}
+
+
+def test_without_simulation_there_is_no_plant() -> None:
     site = load_site(EXAMPLES / "demo.toml")
-    assert "plant" not in [duty.name for duty in duties_of(site, replace(options(tmp_path), simulate=False))]
+    assert "plant" not in [duty.name for duty in duties_of(site, simulated=False)]
 
 
 def test_a_face_that_is_started_again_keeps_its_port(tmp_path) -> None:
     site = load_site(EXAMPLES / "demo.toml")
-    face = next(duty for duty in duties_of(site, options(tmp_path)) if duty.face)
+    face = next(duty for duty in duties_of(site, simulated=True) if duty.kind.face)
     line = command_line(face, options(tmp_path), 5)
     assert line[line.index("--port") + 1] == "0"
     tell_serving(tmp_path, "opcua", {"endpoint": "opc.tcp://127.0.0.1:41234", "port": 41234})
@@ -48,7 +56,7 @@ def test_a_file_called_server_where_the_program_was_started_is_not_taken_for_the
     reading, writing = os.pipe()
     told = replace(options(tmp_path), site_file=tmp_path / "nosuch.toml")
     done = subprocess.run(
-        command_line(Duty("archive", 15.0, 3), told, writing),
+        command_line(Duty("archive"), told, writing),
         cwd=tmp_path,
         pass_fds=(writing,),
         capture_output=True,

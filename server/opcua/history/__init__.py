@@ -1,0 +1,1 @@
+"""HistoryRead: pages of stored values and their encoding."""

@@ -1,0 +1,1 @@
+"""Who may connect and who a user is: policies, endpoints, certificates, passwords and tokens."""
