@@ -92,9 +92,12 @@ class Sources:
             self.freshen()
 
     def freshen(self) -> None:
-        """Take the newest image, or see that it has become too old, before values are looked at."""
-        if self.image.refresh():
-            self._read.clear()
+        """Take the newest image, or see that it has become too old, before values are looked at.
+
+        Whether the image is another one says nothing of what was read: a Read may have taken it in between.
+        """
+        self.image.refresh()
+        self._read.clear()
 
     def read(self, source: OrdinarySource, roles: frozenset[Role]) -> Value:
         """Value of an ordinary source for a user with these roles."""

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from asyncua import ua
 
-from tests.unit.opcua.publishing_kit import CURRENT, SOC, VOLTAGE, Bench, Peer, item
+from tests.unit.opcua.publishing_kit import CELLS, CURRENT, SOC, VOLTAGE, Bench, Peer, item
 
 Change = Callable[[Peer, int, int], Any]
 
@@ -129,3 +130,18 @@ async def test_a_client_that_does_not_read_is_served_with_the_first_image_after_
     peer.line.congested = False
     images(bench, 1)
     assert [value for _, value, _ in peer.notified()] == [711.0]
+
+
+async def test_the_first_value_of_a_new_item_is_never_older_than_what_was_just_read(bench: Bench) -> None:
+    peer, plant = bench.client(), bench.plant
+    subscription = await peer.subscribe(1000)
+    await peer.monitor(subscription, item(CELLS, 1, interval_ms=1000))
+    images(bench, 12)
+    plant.columns["CellVoltages"][:] = 3.456
+    plant.publish()  # and a Read looks at it
+    await peer.publish(2)
+    second = await peer.subscribe(1000)
+    await peer.monitor(second, item(CELLS, 2, interval_ms=60_000))
+    images(bench, 12)
+    found = {handle: value for handle, value, _ in peer.notified()}
+    assert np.array(found[2]) == pytest.approx(3.456)
