@@ -134,14 +134,14 @@ async def test_a_client_that_does_not_read_is_served_with_the_first_image_after_
 
 async def test_the_first_value_of_a_new_item_is_never_older_than_what_was_just_read(bench: Bench) -> None:
     peer, plant = bench.client(), bench.plant
-    subscription = await peer.subscribe(1000)
-    await peer.monitor(subscription, item(CELLS, 1, interval_ms=1000))
-    images(bench, 9)  # the last of which is sampled
+    first, second = await peer.subscribe(1000), await peer.subscribe(1000)
+    await peer.monitor(first, item(CELLS, 1, interval_ms=1000))
+    await peer.monitor(second, item(SOC, 2, interval_ms=60_000))
+    images(bench, 9)  # the last of which is sampled for the first subscription
     plant.columns["CellVoltages"][:] = 3.456
-    plant.publish()  # and a Read looks at it
-    await peer.publish(2)
-    second = await peer.subscribe(1000)
-    await peer.monitor(second, item(CELLS, 2, interval_ms=60_000))
+    plant.publish()  # and a Read takes it
+    await peer.monitor(second, item(CELLS, 3, interval_ms=60_000))
+    await peer.publish(4)
     images(bench, 12)
     found = {handle: value for handle, value, _ in peer.notified()}
-    assert np.array(found[2]) == pytest.approx(3.456)
+    assert np.array(found[3]) == pytest.approx(3.456)
