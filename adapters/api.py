@@ -140,6 +140,10 @@ class Adapter(Protocol):
     map's rate. It sends the device's safe word as soon as `safe` says so or the lease is not valid; when `apply` has
     not been called for 1 s it asks for zero current by itself, after 5 s more for opening. Before the first request
     for a source nothing is sent to it.
+
+    An adapter of real hardware may also have a static method `identity(options: Mapping[str, object]) -> str | None`:
+    which bus the options lead to, in words for people. Two buses of one adapter with equal identities are refused,
+    because a rack on them would be two. Without it, or where it is None, every bus is one of its own.
     """
 
     def __init__(self, bus: BusSpec, *, clock: Clock = time.monotonic_ns) -> None: ...

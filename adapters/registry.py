@@ -33,6 +33,19 @@ def create_adapter(bus: BusSpec, *, clock: Clock = time.monotonic_ns) -> Adapter
     return made
 
 
+def bus_identity(bus: BusSpec) -> str | None:
+    """Which bus the options of `bus` lead to, as its adapter says (`adapters.api.Adapter.identity`).
+
+    None where the adapter says nothing, cannot be imported, or cannot tell from wrong options.
+    """
+    try:
+        identity = getattr(_entry_point(f"bus {bus.name}", bus.adapter).load(), "identity", None)
+        found = None if identity is None else identity(bus.options)
+    except Exception:  # noqa: BLE001 - `create_adapter` says what is wrong with it
+        return None
+    return found if isinstance(found, str) else None
+
+
 def _entry_point(where: str, name: str) -> EntryPoint:
     found = tuple(entry_points(group=GROUP, name=name))
     if len(found) == 1:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import posixpath
 import random
 import time
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,19 @@ _TICK_S = 0.1
 _SHORTEST_SLEEP_S = 0.001
 _OPENING_S = 10.0
 _CLOSING_S = 2.0
+_CHOICES = (
+    "host",
+    "port",
+    "serial",
+    "device",
+    "device_id",
+    "unique_hardware_id",
+    "app_name",
+    "bus",
+    "address",
+    "index",
+)
+"""Options of python-can's interfaces that choose among devices with equal channels."""
 
 
 class CanAdapter:
@@ -50,6 +64,14 @@ class CanAdapter:
         self._send_failed = False
         self._opened = 0
         self._last_data_ns = 0
+
+    @staticmethod
+    def identity(options: Mapping[str, object]) -> str | None:
+        """Interface, channel and what else chooses a device; nothing is opened."""
+        if options.get("interface") not in BACKENDS:
+            return None
+        chosen = [f"{key} {options[key]}" for key in _CHOICES if key in options]
+        return " ".join([str(options["interface"]), _channel(options.get("channel", "")), *chosen]).strip()
 
     @property
     def counters(self) -> BusCounters:
@@ -185,6 +207,11 @@ class CanAdapter:
         if self._send_failed:
             log.info("bus %s: command frames are sent again", self._spec.name)
         self._send_failed = False
+
+
+def _channel(channel: object) -> str:
+    text = str(channel)
+    return posixpath.normpath(text) if text.startswith("/") else text
 
 
 def _checked_options(bus: BusSpec) -> dict[str, Any]:

@@ -183,7 +183,19 @@ class _Binding:
         elif signal.is_float and (point.invalid or point.codes):
             self._wrong(f"{key}.signal", signal.name, "an integer signal", "Remove invalid and codes.")
         else:
+            self._check_raw(key, signal, point)
             self._bound(message).signals.append(BoundSignal(signal, slot, point))
+
+    def _check_raw(self, key: str, signal: Signal, point: MappedPoint) -> None:
+        """Raw values of the map that the signal never has: what they were meant to catch would pass."""
+        highest = (1 << signal.length) - 1
+        expected = f"raw values from 0 to {highest}, as {signal.length} bits carry them"
+        for name, values in (("invalid", point.invalid), ("codes", tuple(point.code_table))):
+            for value in values:
+                if not 0 <= value <= highest:
+                    self._wrong(
+                        f"{key}.{name}", value, expected, "Write what stands on the bus, before sign and scale."
+                    )
 
     def bind_checks(self) -> None:
         """Finds messages and counters of the checks."""

@@ -1,7 +1,9 @@
 """The simulated plant in real time: it steps ten times a second and is the hub of its buses."""
 
 import asyncio
+import contextlib
 import logging
+import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -9,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from adapters.back_off import BackOff
 from adapters.simulator.control import FaultServer
 from adapters.simulator.description import PlantDescription
 from adapters.simulator.faults import Fault
@@ -44,6 +47,26 @@ class PlantServer:
 
     def _hear(self, bus: str, frames: Columns) -> None:
         self.plant.receive(bus, frames.ids, frames.data)
+
+    async def keep_opening(self, beat: Heartbeat, stop: asyncio.Event) -> bool:
+        """Try to open every bus until it works (True) or `stop`; a failure is told once, and so is the recovery."""
+        back_off, failed = BackOff(random.Random()), False  # noqa: S311 - jitter needs no secrecy
+        while not stop.is_set():
+            try:
+                await self.open()
+            except OSError as error:
+                if not failed:
+                    reason = error.strerror or error
+                    log.error("the simulated plant cannot open its buses: %s; trying again until it works", reason)
+                failed = True
+            else:
+                if failed:
+                    log.info("the simulated plant has opened its buses")
+                return True
+            beat.beat()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), back_off.next_pause_s())
+        return False
 
     async def open(self) -> None:
         """Open every bus; OSError when a path cannot be taken."""
@@ -90,10 +113,10 @@ async def _run(server: PlantServer, beat: Heartbeat) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    await server.open()
-    log.info("simulated plant: %d racks on %d buses", len(server.plant.controls), len(server.hubs))
     try:
-        await server.serve(beat, stop)
+        if await server.keep_opening(beat, stop):
+            log.info("simulated plant: %d racks on %d buses", len(server.plant.controls), len(server.hubs))
+            await server.serve(beat, stop)
     finally:
         server.close()
 
@@ -108,6 +131,7 @@ def run_plant(
 ) -> None:
     """Run the plant until SIGTERM or SIGINT.
 
-    `sockets`: bus name -> path of its socket, `control`: path for `FaultClient`. OSError when a path cannot be taken.
+    `sockets`: bus name -> path of its socket, `control`: path for `FaultClient`. A path that cannot be taken is tried
+    again.
     """
     asyncio.run(_run(PlantServer(SimulatedPlant(description, faults), sockets, control), beat))

@@ -1,10 +1,12 @@
 """The rows of a device map about whole messages: how one is protected end to end, and what is sent to the device."""
 
+import math
 from typing import Annotated
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, PlainValidator, ValidationInfo, field_validator, model_validator
 
 from information_model.device_map.tables import Byte, Table, code_table
+from information_model.validation import closest
 
 REQUEST_FIELDS = ("desired", "charge_limit_a", "discharge_limit_a", "alive", "reset_counter")
 """What a signal of a command may carry."""
@@ -36,17 +38,28 @@ class Counter(Table):
     length: Annotated[int, Field(ge=1, le=32)] | None = None
     modulo: Annotated[int, Field(ge=2, le=1 << 32)] | None = None
 
+    @field_validator("length")
+    @classmethod
+    def _within_eight_bytes(cls, length: int | None, info: ValidationInfo) -> int | None:
+        start = info.data.get("start")
+        if length is not None and start is not None and start + length > 64:
+            raise ValueError(f"a length of at most {64 - start} after start {start} | Shorten the counter.")
+        return length
+
+    @field_validator("modulo")
+    @classmethod
+    def _within_its_bits(cls, modulo: int | None, info: ValidationInfo) -> int | None:
+        length = info.data.get("length")
+        if modulo is not None and length is not None and modulo > 1 << length:
+            raise ValueError(f"modulo of at most {1 << length} | Lower modulo.")
+        return modulo
+
     @model_validator(mode="after")
     def _one_way(self) -> "Counter":
         by_bits = self.start is not None and self.length is not None
         mixed = self.signal is not None and (self.start is not None or self.length is not None)
         if mixed or (self.signal is None and not by_bits):
             raise ValueError("either signal or start and length | Give one of the two, wholly.")
-        if self.start is not None and self.length is not None:
-            if self.start + self.length > 64:
-                raise ValueError("start + length of at most 64 | Shorten the counter.")
-            if self.modulo is not None and self.modulo > 1 << self.length:
-                raise ValueError(f"modulo of at most {1 << self.length} | Lower modulo.")
         return self
 
 
@@ -62,16 +75,24 @@ class Check(Table):
     def _checks_something(self) -> "Check":
         if self.crc is None and self.counter is None:
             raise ValueError("crc, counter or both | Add what protects the message, or remove the check.")
-        if self.liveness and self.counter is None:
-            raise ValueError("a counter where liveness is true | Add the counter.")
         return self
 
 
 class Safe(Table):
     """Signals of a command that replace the requested ones when the request is not to be trusted."""
 
-    zero_current: dict[str, float] = Field(default_factory=dict)
-    open: dict[str, float] = Field(default_factory=dict)
+    zero_current: Annotated[dict[str, float], Field(min_length=1)]
+    open: Annotated[dict[str, float], Field(min_length=1)]
+
+
+def _carried(value: object) -> str | float:
+    # A union of types would be told as one mistake per type.
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    if isinstance(value, str) and value in REQUEST_FIELDS:
+        return value
+    known = ", ".join(REQUEST_FIELDS)
+    raise ValueError(f"a number or one of {known} | {closest(str(value), REQUEST_FIELDS, 'Correct the field.')}")
 
 
 class CommandMessage(Table):
@@ -79,20 +100,11 @@ class CommandMessage(Table):
 
     message: str
     period: Annotated[float, Field(ge=0.005, le=60)]
-    signals: Annotated[dict[str, str | float], Field(min_length=1)]
+    signals: Annotated[dict[str, Annotated[str | float, PlainValidator(_carried)]], Field(min_length=1)]
     codes: dict[str, dict[str, float]] = Field(default_factory=dict)
     modulo: Annotated[int, Field(ge=2, le=1 << 32)] | None = None
     crc: Crc | None = None
     safe: Safe
-
-    @field_validator("signals")
-    @classmethod
-    def _known_fields(cls, signals: dict[str, str | float]) -> dict[str, str | float]:
-        for name, field in signals.items():
-            if isinstance(field, str) and field not in REQUEST_FIELDS:
-                known = ", ".join(REQUEST_FIELDS)
-                raise ValueError(f"a number or one of {known} for {name} | Correct {field!r}.")
-        return signals
 
     @field_validator("codes")
     @classmethod
@@ -100,15 +112,6 @@ class CommandMessage(Table):
         for table in codes.values():
             code_table(table)
         return codes
-
-    @model_validator(mode="after")
-    def _names_agree(self) -> "CommandMessage":
-        named = {*self.codes, *self.safe.zero_current, *self.safe.open}
-        if unknown := named - set(self.signals):
-            raise ValueError(f"codes and safe to name signals of the command | Add {sorted(unknown)} to signals.")
-        if not self.safe.zero_current or not self.safe.open:
-            raise ValueError("safe with zero_current and open | Say what is sent when nothing may be requested.")
-        return self
 
     def code_table(self, signal: str) -> dict[int, float]:
         """Request value -> what is sent for it; empty when it is sent as it is."""

@@ -1,26 +1,17 @@
-"""A device map as a whole: validated in itself, loaded with every mistake that is in its file."""
+"""A device map as a whole: validated row by row. Its loading also looks at the rows beside one another."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr
 
 from information_model.device_map.messages import Check, CommandMessage
 from information_model.device_map.points import MatrixPoint, ScalarPoint
 from information_model.device_map.tables import Table
-from information_model.validation import InvalidConfiguration, Problem, examine, read_toml
 
 VERSION = 1
 
-_REMEDIES = {
-    "version": f"This program reads format version {VERSION}.",
-    "point": "Write the group and the name of a point of the catalogue, for example Measurements.DcVoltage.",
-    "sign": "Write 1, or -1 where the device counts discharge as negative.",
-    "dbc": "Put the DBC beside the map and write its file name.",
-}
-
 _FILE_NAME = r"^[^/\\]+$"
-_ROWS = ("matrix", "scalar", "check", "command")
 
 
 class SlotRange(NamedTuple):
@@ -34,7 +25,7 @@ class SlotRange(NamedTuple):
 
 
 class DeviceMap(Table):
-    """One map, validated in itself. Whether it fits its DBC is checked by the adapter, its points by the catalogue."""
+    """One map, its rows each for itself. Whether it fits its DBC is checked by the adapter, its points by the catalogue."""
 
     version: Literal[1]
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=64)]
@@ -47,21 +38,6 @@ class DeviceMap(Table):
     command: Annotated[tuple[CommandMessage, ...], Field(strict=False)] = ()
 
     _directory: Path = PrivateAttr(default=Path())
-
-    @model_validator(mode="after")
-    def _nothing_twice(self) -> "DeviceMap":
-        if not self.matrix and not self.scalar:
-            raise ValueError("at least one matrix or scalar | Add the points of the device.")
-        for key, names in (
-            ("point", [row.point for row in self.points]),
-            ("check", [row.message for row in self.check]),
-            ("command", [row.message for row in self.command]),
-        ):
-            if double := sorted({name for name in names if names.count(name) > 1}):
-                raise ValueError(f"each {key} once | {', '.join(double)} stands more than once.")
-        if sum(row.liveness for row in self.check) > 1:
-            raise ValueError("liveness in at most one check | Choose the counter that is the sign of life.")
-        return self
 
     @property
     def points(self) -> tuple[MatrixPoint | ScalarPoint, ...]:
@@ -91,35 +67,3 @@ class DeviceMap(Table):
         placed = self.model_copy()
         placed._directory = directory
         return placed
-
-
-def load_device_map(path: Path) -> DeviceMap:
-    """The map in the file `path`; raises InvalidConfiguration with every mistake that is in it."""
-    found, mistakes = examine_device_map(path)
-    if found is None or mistakes:
-        raise InvalidConfiguration(str(path), mistakes)
-    return found
-
-
-def examine_device_map(path: Path) -> tuple[DeviceMap | None, tuple[Problem, ...]]:
-    """The map in the file `path` and every mistake that is in it.
-
-    Where there are any, the map is what remains without the wrong rows: good for further checks only; None where
-    nothing of use remains. Raises InvalidConfiguration when the file cannot be read.
-    """
-    document = read_toml(path)
-    findings = examine(DeviceMap, document, _REMEDIES)
-    found = findings.model
-    if found is None:
-        usable: dict[str, Any] = {"version": VERSION, "name": path.stem, "kind": "can"}
-        usable |= {
-            key: value
-            for key, value in document.items()
-            if key in DeviceMap.model_fields and not findings.concerns(key)
-        }
-        for kind in _ROWS:
-            rows = document.get(kind)
-            if isinstance(rows, list):
-                usable[kind] = [row for number, row in enumerate(rows) if not findings.concerns(kind, number)]
-        found = examine(DeviceMap, usable).model
-    return (None if found is None else found.placed_in(path.parent)), findings.problems

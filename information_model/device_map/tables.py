@@ -14,8 +14,11 @@ class Table(BaseModel):
 
 
 def code_table(codes: dict[str, float]) -> dict[int, float]:
-    """Keys of a TOML table are text; 3 and 0x3 are the same code. ValueError for a key that is no whole number."""
+    """Keys of a TOML table are text; 3 and 0x3 are the same code. ValueError for one that is no number, or given twice."""
     try:
-        return {int(key, 0): value for key, value in codes.items()}
+        table = {int(key, 0): value for key, value in codes.items()}
     except ValueError as error:
         raise ValueError("whole numbers as keys | Write for example { 0 = 1, 0x10 = 2 }.") from error
+    if len(table) < len(codes):
+        raise ValueError("each code once | The same number stands there in two ways of writing.")
+    return table

@@ -248,7 +248,7 @@ class Writer(threading.Thread):
                     groups.setdefault(number, OpenGroup()).add(part)
             for groups in by_epoch.values():
                 for number, group in groups.items():
-                    group.check(reader.groups[number])
+                    group.check(_described(reader.groups, number))
         except FileNotFoundError:
             return True
         except OSError as error:
@@ -285,3 +285,12 @@ class Writer(threading.Thread):
             log.error("the sample database cannot be looked after: %s", error)
             self._tend_due = now + LEFT_S
             self._replace_damaged(error)
+
+
+def _described(groups: list[SeriesOfGroup], number: int) -> SeriesOfGroup:
+    """What the numbers in a part of a tail mean. Raises ValueError where its head does not say it."""
+    if not groups:
+        raise ValueError("the record at its head that names the points is damaged: whose samples follow cannot be told")
+    if number >= len(groups):
+        raise ValueError(f"samples of group {number}, its head names {len(groups)} groups")
+    return groups[number]

@@ -11,9 +11,18 @@ from server.cli import certs, check, points, replay, run, simulate, users
 from server.exit_codes import ExitCode
 from server.pki.files import UnsafeFileError
 from server.runtime.rundir import DataDirectoryLockedError, RunDirectoryError
+from server.runtime.versions import WrongVersionError
 from server.users import UsersError
 
-REFUSALS = (AdapterError, DataDirectoryLockedError, RunDirectoryError, UnsafeFileError, UsersError, OSError)
+REFUSALS = (
+    AdapterError,
+    DataDirectoryLockedError,
+    RunDirectoryError,
+    UnsafeFileError,
+    UsersError,
+    WrongVersionError,
+    OSError,
+)
 """What a command cannot mend: files, folders and captures that are not what they should be. Their text says it all."""
 
 app = typer.Typer(
@@ -46,7 +55,7 @@ def _options(
 
 
 def main() -> None:
-    """Entry point of the program."""
+    """The command that was given; `server.__main__` is the entry point."""
     try:
         app()
     except InvalidConfiguration as error:

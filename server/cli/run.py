@@ -17,6 +17,7 @@ from information_model.points.row import Level
 from information_model.roles import Role
 from server.cli.check import checked_site
 from server.cli.options import DATA
+from server.cli.versions import check_run_versions, check_versions
 from server.config.examples import demo_site
 from server.config.site import Site
 from server.exit_codes import ExitCode
@@ -89,9 +90,19 @@ def demo_users(data: Path) -> None:
 def print_endpoint(content: dict[str, object]) -> None:
     """Say where clients find the faces."""
     face = content.get("opcua")
-    if isinstance(face, dict):
-        print(f"OPC UA    {face['endpoint']}")
-    print("Ctrl-C stops", flush=True)
+    endpoint = f"OPC UA    {face['endpoint']}\n" if isinstance(face, dict) else ""
+    tell(f"{endpoint}Ctrl-C stops\n")
+
+
+def tell(text: str) -> None:
+    """Write to standard output. A terminal that was closed stops no plant: what nobody reads then goes nowhere."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def start(
@@ -111,7 +122,9 @@ def start(
     configure("supervisor")
     make_private_folder(data)
     with lock(data):
+        check_versions(data)
         run = run_directory(data, run_dir)
+        check_run_versions(run)  # outside of what clears the run directory: records may be there that no disk has
         try:
             try:
                 require_space(run, needed_space(Layout(site.catalogue.columns()).size))
@@ -150,8 +163,7 @@ class StatusLine:
             self._reader.read({"value": self._value})
             width = shutil.get_terminal_size().columns
             # The cursor goes back to the start: a line of the log then replaces the status instead of following it.
-            sys.stdout.write("\r" + self.text()[: width - 1].ljust(width - 1) + "\r")
-            sys.stdout.flush()
+            tell("\r" + self.text()[: width - 1].ljust(width - 1) + "\r")
 
     def text(self) -> str:
         """The line."""

@@ -9,6 +9,7 @@ import typer
 
 from information_model.validation import InvalidConfiguration, Problem
 from server.cli.check import checked_site
+from server.cli.versions import check_versions
 from server.config.examples import demo_site
 from server.config.site import Site
 from server.logs import configure
@@ -49,6 +50,7 @@ def simulate(
     make_private_folder(data)
     begin = datetime.now(UTC) if start is None else start.replace(tzinfo=UTC)
     with lock(data):
+        check_versions(data)
         run = run_directory(data)
         try:
             require_space(run, needed_space(Layout(found.catalogue.columns()).size))

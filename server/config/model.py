@@ -3,6 +3,7 @@
 The format carries `version = 1` and is frozen in docs/formats.md; a later version comes with a migration.
 """
 
+import ipaddress
 import re
 from datetime import date
 from typing import Annotated, Literal
@@ -15,6 +16,12 @@ from information_model.topology import RackShape
 VERSION = 1
 REMEDIES = {"version": f"This program reads site files of version {VERSION}."}
 """Better remedies than the general ones, by key."""
+
+PLACEHOLDERS = ("{run}", "{site}")
+"""What the options of a bus may hold: the run directory, and the folder of the site file."""
+
+_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_LONGEST_HOST = 253
 
 
 class Section(BaseModel):
@@ -49,16 +56,30 @@ def _day(text: str) -> str:
     return text
 
 
-def _scalar(value: object) -> object:
+def _option(value: object) -> object:
     # A union of types would be told as one mistake per type.
     if not isinstance(value, str | int | float):
         raise ValueError("text, a number, true or false | Write a single value.")  # noqa: TRY004 - pydantic's way
+    if isinstance(value, str) and re.search("[{}]", re.sub("|".join(PLACEHOLDERS), "", value)):
+        raise ValueError(f"text in which only {' and '.join(PLACEHOLDERS)} have braces | Correct the placeholder.")
     return value
+
+
+def _host(text: str) -> str:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        labels = text.removesuffix(".").split(".")
+        if len(text) > _LONGEST_HOST or not all(map(_LABEL.fullmatch, labels)) or labels[-1].isdecimal():
+            expected = "an IP address, or a host name of letters, digits, hyphens and dots"
+            raise ValueError(f"{expected} | Write for example 0.0.0.0 for every interface, or 127.0.0.1.") from None
+    return text
 
 
 Numbers = Annotated[str, AfterValidator(_readable)]
 Day = Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$"), AfterValidator(_day)]
-Option = Annotated[str | int | float | bool, PlainValidator(_scalar)]
+Option = Annotated[str | int | float | bool, PlainValidator(_option)]
+Host = Annotated[str, AfterValidator(_host)]
 Positive = Annotated[float, Field(gt=0)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
 
@@ -100,6 +121,9 @@ CELL_LIMITS: dict[str, CellLimits] = {
     "NMC": CellLimits(nominal_v=3.7, max_v=4.25, min_v=3.0),
 }
 """Usual voltages by chemistry; the data sheet of the cell wins."""
+
+CELL_RANGE: dict[str, tuple[float, float]] = {"LFP": (2.0, 3.8), "NMC": (2.5, 4.5)}
+"""What a data sheet may say at all (V): beyond, a cell of the chemistry is deeply discharged or damaged by overcharge."""
 
 
 class RackType(Section):
@@ -156,7 +180,7 @@ class RackType(Section):
 class Bus(Section):
     """A bus: the adapter that serves it, the field process that hosts the adapter, and what the adapter is told.
 
-    A text in `options` may hold `{run}` (the run directory) and `{site}` (the folder of the site file).
+    A text in `options` may hold `{run}` (the run directory) and `{site}` (the folder of the site file), and no other braces.
     """
 
     adapter: Identifier
@@ -202,10 +226,10 @@ class OpcUaSection(Section):
     """
 
     enabled: bool = True
-    host: str = "0.0.0.0"  # noqa: S104 - the face serves the plant network; unknown clients are refused
+    host: Host = "0.0.0.0"  # noqa: S104 - the face serves the plant network; unknown clients are refused
     port: Annotated[int, Field(ge=0, le=65535)] = 4840
     security_none: bool = False
-    host_names: list[str] = []
+    host_names: list[Host] = []
     max_sessions: Annotated[int | None, Field(ge=1, le=1000)] = None
     max_connections: Annotated[int | None, Field(ge=1, le=5000)] = None
     max_connections_per_address: Annotated[int | None, Field(ge=1, le=5000)] = None

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from information_model.topology import RackShape
 from information_model.validation import Findings, Problem, examine
-from server.config.model import Bus, RackType, Section, SimulatorSection, SiteFile, numbers
+from server.config.model import Bus, CellLimits, RackType, Section, SimulatorSection, SiteFile, numbers
 
 Table = Mapping[str, Any]
 SectionModel = TypeVar("SectionModel", bound=Section)
@@ -51,6 +51,15 @@ class RackRow:
 
 
 @dataclass(frozen=True)
+class CellRow:
+    """What a rack type says of its cell; known where other keys of the type are wrong."""
+
+    chemistry: str | None
+    volts: Mapping[str, float]
+    """Those of nominal_v, max_v and min_v that are right in themselves."""
+
+
+@dataclass(frozen=True)
 class Sections:
     """The parts from which racks, buses and thresholds follow."""
 
@@ -63,8 +72,10 @@ class Sections:
     unclear_buses: frozenset[str]
     """Those whose options are wrong in themselves: an adapter would miss there what has been told."""
     rows: tuple[RackRow, ...]
-    thresholds: Mapping[str, tuple[str, ...]]
-    """Scope -> names of the thresholds that the file overrides."""
+    cells: Mapping[str, "CellRow"]
+    """By rack type, where the type says something of its cell."""
+    thresholds: Mapping[str, Mapping[str, float | None]]
+    """Scope -> name -> value of the thresholds that the file overrides; None for a value that is wrong in itself."""
     simulator: SimulatorSection | None
     """None where the file has none; a wrong key has its default here."""
     sound: bool
@@ -92,8 +103,9 @@ def read_sections(document: Table, findings: Findings[SiteFile], mistakes: list[
         named=frozenset(key for key in ("rack_types", "buses") if (key,) not in findings.spoilt),
         unclear_buses=frozenset(name for name in buses if findings.spoils("buses", name, "options")),
         rows=_rows(document, findings, mistakes),
+        cells={name: _cell(name, table, findings) for name, table in types.items() if "cell" in table},
         thresholds={
-            scope: tuple(rows)
+            scope: {name: None if findings.spoils("thresholds", scope, name) else value for name, value in rows.items()}
             for scope, rows in _tables_in(document, "thresholds").items()
             if ("thresholds", scope, "[key]") not in findings.spoilt
         },
@@ -129,6 +141,17 @@ def _shape(name: str, table: Table, findings: Findings[SiteFile]) -> RackShape |
     if any(key not in table or findings.spoils("rack_types", name, key) for key in keys):
         return None
     return RackShape(*(table[key] for key in keys))
+
+
+def _cell(name: str, table: Table, findings: Findings[SiteFile]) -> CellRow:
+    chemistry = None if findings.spoils("rack_types", name, "chemistry") else table.get("chemistry")
+    given = _table(table["cell"])
+    volts = {
+        key: float(given[key])
+        for key in CellLimits.model_fields
+        if key in given and not findings.spoils("rack_types", name, "cell", key)
+    }
+    return CellRow(chemistry, volts)
 
 
 def _rows(document: Table, findings: Findings[SiteFile], mistakes: list[Problem]) -> tuple[RackRow, ...]:

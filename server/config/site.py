@@ -19,6 +19,7 @@ from information_model.expressions import evaluate
 from information_model.topology import Topology
 from information_model.validation import InvalidConfiguration, Problem, examine, read_toml
 from server import __version__
+from server.config.cells import check_cells
 from server.config.constants import site_constants
 from server.config.inputs import InputPlan, plan_inputs
 from server.config.maps import check_counts, check_points, field_points, load_maps
@@ -92,13 +93,14 @@ def read_draft(path: Path) -> Draft:
     findings = examine(SiteFile, document, REMEDIES)
     mistakes = list(findings.problems)
     sections = read_sections(document, findings, mistakes)
+    check_cells(sections.cells, mistakes)
     check_references(sections, mistakes)
     maps, all_maps = load_maps(sections.rows, path.parent, mistakes)
     racks = draft_racks(sections, maps, mistakes)
     check_points(maps, mistakes)
     check_counts(sections, maps, mistakes)
     points = field_points(maps) if all_maps and sections.sound else None
-    check_thresholds(sections.thresholds, points, mistakes)
+    check_thresholds(sections, racks, points, mistakes)
     return Draft(path, findings.model, sections, maps, racks, points, tuple(mistakes))
 
 

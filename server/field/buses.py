@@ -1,13 +1,13 @@
 """The buses of a field process as their adapters want them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
 
 from adapters.api import BusSpec, SourceSpec
 from adapters.errors import AdapterConfigurationError
-from adapters.registry import create_adapter
+from adapters.registry import bus_identity, create_adapter
 from information_model.device_map import DeviceMap
 from information_model.validation import Problem
 from server.config.inputs import InputPlan, PlannedSource
@@ -60,23 +60,38 @@ def check_buses(draft: Draft, run: Path = Path("/run")) -> list[Problem]:
     """Every mistake that adapters find in options, maps and databases; nothing is opened. Wrong buses are left out."""
     specs = [_draft_spec(draft, run, name, bus) for name, bus in draft.sections.buses.items() if bus is not None]
     refusals = [(spec, error) for spec in specs if (error := _refusal(spec)) is not None]
+    twice = _same_buses(spec for spec in specs if spec.name not in draft.sections.unclear_buses)
     if not refusals and not draft.mistakes:
-        return []
+        return twice
     # An adapter that has refused an option has not looked at its maps, and a map may have lost all its racks.
     found, misfits = _misfits(draft.maps)
     for spec, error in refusals:
         for cause in (error, _colliding_nodes(spec)):
             if cause is not None and cause.where not in misfits:
                 found += _rows(cause, spec.name, unclear=spec.name in draft.sections.unclear_buses)
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys([*found, *twice]))
+
+
+def _same_buses(specs: Iterable[BusSpec]) -> list[Problem]:
+    """Buses that are one bus under two names: a rack could then be two, and be commanded twice."""
+    found: list[Problem] = []
+    owners: dict[tuple[str, str], str] = {}
+    for spec in specs:
+        identity = bus_identity(spec)
+        if identity is not None and (owner := owners.setdefault((spec.adapter, identity), spec.name)) != spec.name:
+            remedy = (
+                f"Buses {owner} and {spec.name} are the same: name one bus in the rows of both, and remove the other."
+            )
+            found.append(Problem(f"buses.{spec.name}.options", identity, "a bus that no other table names", remedy))
+    return found
 
 
 def _draft_spec(draft: Draft, run: Path, name: str, bus: Bus) -> BusSpec:
-    """A bus with those of its sources that are known."""
+    """A bus with those of its sources that are known, their frame ids too."""
     racks = [
         (rack.element, rack.node, rack.map)
         for rack in draft.racks
-        if rack.bus == name and rack.node is not None and rack.map is not None
+        if rack.bus == name and rack.node is not None and rack.map is not None and rack.map.node_offset >= 0
     ]
     first = accumulate((device.slot_count for _, _, device in racks), initial=0)
     sources = tuple(SourceSpec(*rack, first_slot) for rack, first_slot in zip(racks, first, strict=False))
@@ -102,6 +117,9 @@ def _misfits(maps: Mapping[str, DeviceMap]) -> tuple[list[Problem], set[str]]:
     found: list[Problem] = []
     misfits: set[str] = set()
     for name, device in maps.items():
+        if not device.dbc:  # has been told
+            misfits.add(f"device map {device.name}")
+            continue
         try:
             bind(device)
         except AdapterConfigurationError as error:

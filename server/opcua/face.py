@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
 import signal
+import socket
 import time
 from collections import deque
 from pathlib import Path
@@ -207,9 +209,7 @@ async def serve(site: Site, run: Path, data: Path, beat: Beat, host: str, port: 
         try:
             bound = await face.server.start(host, port)
         except OSError as error:
-            log.error(
-                "OPC UA cannot listen on %s port %d: %s; free the port or choose another", host, port, error.strerror
-            )
+            log.error("OPC UA cannot listen on %s port %d: %s", host, port, why_deaf(error))
             raise SystemExit(ExitCode.CANNOT_START) from None
         tell_serving(run, "opcua", {"endpoint": face.server.endpoint_url, "port": bound})
         log.info("OPC UA serves at %s", face.server.endpoint_url)
@@ -224,6 +224,16 @@ async def serve(site: Site, run: Path, data: Path, beat: Beat, host: str, port: 
         with contextlib.suppress(Exception):
             await asyncio.wait_for(face.server.stop(), 0.8)
         await face.link.close()
+
+
+def why_deaf(error: OSError) -> str:
+    """Why the face cannot listen, and what to do: another host for a host that is wrong, another port for a port."""
+    reason = error.strerror or str(error)
+    if isinstance(error, socket.gaierror):
+        return f"the host name cannot be resolved ({reason}); correct opcua.host (or --opcua-host), or the name service"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"no interface of this machine has that address ({reason}); correct opcua.host (or --opcua-host)"
+    return f"{reason}; free the port or choose another"
 
 
 def run_opcua(site: Site, run: Path, data: Path, beat: Beat, host: str | None, port: int | None) -> None:

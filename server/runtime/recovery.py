@@ -10,8 +10,19 @@ from typing import NamedTuple
 
 from server.runtime.filesystem import sync_folder, write_all
 from server.runtime.logpage import DURABLE, HEAD, OPENED, STARTS, ControlPage, log_folder
-from server.runtime.segment import PAGE, find_behind, header, map_segment, name_of, read_record, scan, segments
+from server.runtime.segment import (
+    PAGE,
+    find_behind,
+    header,
+    map_segment,
+    name_of,
+    read_record,
+    scan,
+    segments,
+    segments_of_another_version,
+)
 from server.runtime.tick import APPENDED, Tick
+from server.runtime.versions import WrongVersionError
 
 log = logging.getLogger("gridbms.runtime")
 
@@ -61,7 +72,11 @@ def recover(run: Path, data: Path, known_durable: int = 0, wait_s: float = 5.0) 
 
     `known_durable` is a number that something else on disk (the retained state) proves to have been durable: a log that
     ends before it is damaged. A mirror still at work is asked to let go and waited for; OSError after `wait_s`.
+    WrongVersionError for a log of another version, which is left as it is.
     """
+    told = segments_of_another_version(log_folder(run)) + segments_of_another_version(log_folder(data))
+    if told:
+        raise WrongVersionError("\n".join(told))
     page = ControlPage(run)
     lock = MirrorLock(data)
     try:

@@ -29,8 +29,10 @@ import msgspec
 import numpy as np
 
 from server.runtime.logpage import log_folder
+from server.runtime.versions import another_version, head_of
 
-MAGIC = b"GBELOG01"
+FORMAT, VERSION = b"GBELOG", 1
+MAGIC = FORMAT + b"%02d" % VERSION
 PAGE = 4096
 SEGMENT_SIZE = 4 << 20
 MAX_PAYLOAD = 4096
@@ -66,6 +68,20 @@ def segments(folder: Path) -> list[int]:
     except FileNotFoundError:
         return []
     return sorted(int(n[:20]) for n in names if len(n) == 24 and n.endswith(SUFFIX) and n[:20].isdecimal())
+
+
+def segments_of_another_version(folder: Path) -> list[str]:
+    """What to tell of segments that a newer program has written; nothing is changed.
+
+    A magic that is none is damage: records have check sums of their own and are read without it.
+    """
+    told = []
+    for first in segments(folder):
+        path = folder / name_of(first)
+        head = head_of(path, len(MAGIC))
+        if head.startswith(FORMAT) and head != MAGIC and head[len(FORMAT) :].isdigit():
+            told.append(another_version(path, int(head[len(FORMAT) :]), VERSION))
+    return told
 
 
 def header(first: int, size: int) -> bytes:

@@ -3,7 +3,7 @@
 `DATA/state.bin` holds `GBSTATE1`, u4 version, u4 length, u8 log number, i8 UTC ns, u4 CRC-32 over the header (with
 0 in place of the CRC) and the body, then the body. The file before it stays as `state.bin.old`. A state is written
 only when the log is durable up to its number, or a power cut would leave a state that no log explains. A start is the
-state plus every log record behind its number.
+state plus every log record behind its number. What cannot be read is given another name before its place is taken.
 """
 
 import logging
@@ -15,6 +15,7 @@ from zlib import crc32
 import msgspec
 
 from server.runtime.filesystem import sync_folder, write_file
+from server.runtime.versions import another_version, head_of
 
 log = logging.getLogger("gridbms.runtime")
 
@@ -22,6 +23,11 @@ MAGIC = b"GBSTATE1"
 VERSION = 1
 HEADER = struct.Struct("<8sIIQqI")
 NAME = "state.bin"
+OLDER = NAME + ".old"
+HIGHEST_VERSION = 0xFFFF
+"""A header that names a higher one is damaged: no release will come near it."""
+MOVED_AWAY = ", or move it away: a start without a readable state latches every trip that latches"
+DAMAGED_KEPT = 9
 PENDING = "state.pending"
 MAX_BODY = 64 << 20
 
@@ -64,13 +70,24 @@ def decode_state(content: bytes) -> RetainedState:
     return RetainedState(body, number, utc_ns)
 
 
+def states_of_another_version(data: Path) -> list[str]:
+    """What to tell of retained states that a newer program has written; nothing is changed."""
+    told = []
+    for path in (data / NAME, data / OLDER):
+        head = head_of(path, len(MAGIC) + 4)
+        version = int.from_bytes(head[len(MAGIC) :], "little") if head.startswith(MAGIC) else 0
+        if VERSION < version <= HIGHEST_VERSION:
+            told.append(another_version(path, version, VERSION, MOVED_AWAY))
+    return told
+
+
 def load_state(data: Path) -> RetainedState | None:
     """The newest readable state of (`state.bin`, `state.bin.old`); None when there never was one.
 
     StateLost when files exist and none is readable. OSError of the disk passes through.
     """
     reasons: list[str] = []
-    for name in (NAME, NAME + ".old"):
+    for name in (NAME, OLDER):
         path = data / name
         try:
             content = path.read_bytes()
@@ -90,29 +107,47 @@ def load_state(data: Path) -> RetainedState | None:
 
 
 def write_state(data: Path, body: bytes, number: int, utc_ns: int) -> None:
-    """Replace `state.bin` atomically and keep the present one as `.old`. Takes a sync: never in the cycle."""
+    """Replace `state.bin` atomically and keep the present one as `.old`. Takes a sync: never in the cycle.
+
+    Neither takes the place of one that cannot be read: that is kept as `<name>.damaged-<1..9>`.
+    """
     _write_content(data, encode_state(body, number, utc_ns))
 
 
 def _write_content(data: Path, content: bytes) -> None:
-    path, part = data / NAME, data / (NAME + ".part")
+    path, older, part = data / NAME, data / OLDER, data / (NAME + ".part")
     write_file(part, content, sync=True)
     if _readable(path):  # a damaged present one must not push out a good older one
-        older = data / (NAME + ".old.part")
-        older.unlink(missing_ok=True)
-        os.link(path, older)
-        os.rename(older, data / (NAME + ".old"))
-        older.unlink(missing_ok=True)  # rename(2) leaves it when both names already were one file
+        _readable(older)
+        link = data / (OLDER + ".part")
+        link.unlink(missing_ok=True)
+        os.link(path, link)
+        os.rename(link, older)
+        link.unlink(missing_ok=True)  # rename(2) leaves it when both names already were one file
     os.rename(part, path)
     sync_folder(data)
 
 
 def _readable(path: Path) -> bool:
+    """Whether a good state has this name. One that is not good has another name afterwards: its place is needed."""
     try:
         decode_state(path.read_bytes())
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        _set_aside(path, error)
         return False
     return True
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    """A disk that damages what it is given must not fill itself with it: the first nine are kept."""
+    for number in range(1, DAMAGED_KEPT + 1):
+        target = path.with_name(f"{path.name}.damaged-{number}")
+        if not target.exists():
+            os.rename(path, target)
+            log.error("retained state damaged: %s: %s; kept as %s", path, error, target)
+            return
 
 
 def hand_over_state(run: Path, body: bytes, number: int, utc_ns: int) -> None:

@@ -7,16 +7,15 @@ import time
 from importlib.resources import files
 from pathlib import Path
 
+from server.runtime.versions import WrongVersionError as WrongVersionError
+from server.runtime.versions import another_version
+
 log = logging.getLogger("gridbms.store")
 
 ARCHIVE, JOURNAL = "archive.db", "journal.db"
 VERSION = 1
 CHECK_LIMIT_BYTES = 1 << 30
 _DAMAGE = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-
-
-class WrongVersionError(Exception):
-    """The database was written by another version of the program; the text says what to do."""
 
 
 def open_for_writing(path: Path, kind: str, *, synchronous: str) -> sqlite3.Connection:
@@ -40,13 +39,39 @@ def open_for_writing(path: Path, kind: str, *, synchronous: str) -> sqlite3.Conn
 def _migrate(connection: sqlite3.Connection, path: Path, kind: str) -> None:
     found = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > VERSION:
-        raise WrongVersionError(
-            f"{path}: written by version {found} of the format, this program reads {VERSION}; "
-            "use the newer program, or another data directory"
-        )
+        raise WrongVersionError(another_version(path, found, VERSION))
     for number in range(found + 1, VERSION + 1):
         script = files("server.store").joinpath("migrations", f"{kind}-{number:04}.sql").read_text()
         connection.executescript(f"BEGIN; {script} PRAGMA user_version={number}; COMMIT;")
+
+
+def databases_of_another_version(data: Path) -> list[str]:
+    """What to tell of databases that a newer program has written; nothing is changed.
+
+    One that is damaged or out of reach is for `open_for_writing`.
+    """
+    told = []
+    for path in (data / ARCHIVE, data / JOURNAL):
+        if not path.exists():
+            continue
+        # A read-only connection makes the companions of the write-ahead log; without them nothing is in them.
+        alone = not path.with_name(path.name + "-wal").exists()
+        try:
+            connection = sqlite3.connect(_uri(path, "mode=ro&immutable=1" if alone else "mode=ro"), uri=True)
+            try:
+                found = connection.execute("PRAGMA user_version").fetchone()[0]
+            finally:
+                connection.close()
+        except sqlite3.Error:
+            continue
+        if found > VERSION:
+            told.append(another_version(path, found, VERSION))
+    return told
+
+
+def _uri(path: Path, parameters: str) -> str:
+    """A path in which `?`, `#` and `%` are names like others."""
+    return f"{path.absolute().as_uri()}?{parameters}"
 
 
 def is_damage(error: sqlite3.Error) -> bool:
@@ -62,7 +87,7 @@ def damaged_files(data: Path) -> int:
 def _sound(path: Path) -> bool:
     """A quick look: SQLite finds broken structure; damaged values are found by our own check sums when they are read."""
     try:
-        connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+        connection = sqlite3.connect(_uri(path, "mode=ro"), uri=True)
         try:
             connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
             if path.stat().st_size <= CHECK_LIMIT_BYTES:
@@ -96,7 +121,7 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
     if not path.exists():
         raise FileNotFoundError(path)
     connection = sqlite3.connect(
-        f"file:{path}?mode=ro", uri=True, isolation_level=None, timeout=2, check_same_thread=False
+        _uri(path, "mode=ro"), uri=True, isolation_level=None, timeout=2, check_same_thread=False
     )
     connection.execute("PRAGMA query_only=1")
     return connection

@@ -28,6 +28,8 @@ class Child:
     pipe: int = -1
     started_s: float = 0.0
     heard_s: float = 0.0
+    excused_s: float = 0.0
+    """Silence before it is not counted: the supervisor itself was away."""
     not_before_s: float = 0.0
     ready: bool = False
     failures: int = 0
@@ -58,6 +60,8 @@ class Child:
 
     def listen(self, now_s: float) -> bool:
         """Read the heartbeat; True where the process has just become ready."""
+        if self.process is None:
+            return False
         try:
             data = os.read(self.pipe, 4096)
         except BlockingIOError:
@@ -76,7 +80,8 @@ class Child:
         """True where the process is silent for too long."""
         if self.process is None:
             return False
-        return now_s - self.heard_s > (self.duty.kind.silence_s if self.ready else START_LIMIT_S)
+        silent_s = now_s - max(self.heard_s, self.excused_s)
+        return silent_s > (self.duty.kind.silence_s if self.ready else START_LIMIT_S)
 
     def kill(self) -> None:
         """End the process at once."""

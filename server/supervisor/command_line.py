@@ -2,11 +2,15 @@
 
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
 from server.duties import Duty
 from server.runtime.serving import served_port
+
+PROGRAM = Path(__file__).resolve().parents[2]
+"""The folder that this `server` was imported from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +45,8 @@ def environment() -> dict[str, str]:
     """Environment of the processes.
 
     BLAS threads would take the second core from the cycle; mapped and unmapped numpy temporaries cost the publishing
-    engine a third of its time.
+    engine a third of its time. A program that was started from a checkout starts processes of that checkout, even where
+    another release is installed.
     """
     settings = {
         "OPENBLAS_NUM_THREADS": "1",
@@ -50,4 +55,6 @@ def environment() -> dict[str, str]:
         "MALLOC_ARENA_MAX": "2",
     }
     secret = "GRIDBMS_DEMO_PASSWORD"  # noqa: S105 - the name of a variable that no child may see
+    if Path(sysconfig.get_path("purelib")).resolve() != PROGRAM:  # what is installed is found, behind Python's own
+        settings["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PROGRAM), os.environ.get("PYTHONPATH"))))
     return {name: value for name, value in os.environ.items() if name != secret} | settings

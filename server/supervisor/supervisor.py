@@ -23,6 +23,8 @@ from server.supervisor.ready import ReadyFile, content
 log = logging.getLogger("gridbms.supervisor")
 
 POLL_S = 0.1
+STALL_S = 0.5
+"""A turn that took longer was no turn: somebody has stopped the supervisor (Ctrl-Z) or the machine held it up."""
 STOP_LIMIT_S = 2.5
 TURN_LIMIT_S = 1.0
 CORE_FRESH_S = 1.0
@@ -52,6 +54,7 @@ class Supervisor:
         self._announced = False
         self._health = HealthWriter(options.run, "supervisor")
         self._health_due_s = 0.0
+        self._listened_s = time.monotonic()
 
     def stop(self) -> None:
         """Ask the loop to end; may be called from a signal handler."""
@@ -64,7 +67,7 @@ class Supervisor:
             os.set_blocking(fd, False)
         self._selector.register(wake_read, selectors.EVENT_READ)
         before = signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-        handlers = {number: signal.signal(number, self._on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        handlers = {number: signal.signal(number, self._on_signal) for number in stop_signals()}
         try:
             self._ready_file.tell({})
             while not self._stop and not self._hopeless():
@@ -90,19 +93,30 @@ class Supervisor:
         for child in self.children:
             if child.process is None and not child.given_up and now >= child.not_before_s:
                 self._start(child, now)
-        for key, _ in self._selector.select(POLL_S):
-            if key.fd == wake:
-                with contextlib.suppress(BlockingIOError):
-                    os.read(wake, 4096)
-            else:
-                key.data.listen(time.monotonic())
-        self._judge(time.monotonic())
+        self._selector.select(POLL_S)
+        with contextlib.suppress(BlockingIOError):
+            os.read(wake, 4096)
+        now = time.monotonic()
+        self._listen(now)
+        self._judge(now)
         self._announce()
         self._on_turn()
 
     def _start(self, child: Child, now: float) -> None:
         child.start(now)
-        self._selector.register(child.pipe, selectors.EVENT_READ, child)
+        self._selector.register(child.pipe, selectors.EVENT_READ)
+
+    def _listen(self, now: float) -> None:
+        """Read every pipe, whatever the selector says: after a stall it names none, and the beats wait.
+
+        `now` is from before the reading, and judged is by the same: a stall in between judges nobody.
+        """
+        stalled = now - self._listened_s > STALL_S
+        self._listened_s = now
+        for child in self.children:
+            if stalled:
+                child.excused_s = now
+            child.listen(now)
 
     def _judge(self, now: float) -> None:
         for child in self.children:
@@ -167,6 +181,12 @@ class Supervisor:
                     self._reap(child, time.monotonic(), stopping=True)
         self._health.close()
         clear_run(self.options.run)
+
+
+def stop_signals() -> list[signal.Signals]:
+    """Signals that stop the program in order; a hang-up that nohup(1) has told to ignore stays ignored."""
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return [signal.SIGTERM, signal.SIGINT, *([] if ignored else [signal.SIGHUP])]
 
 
 def clear_run(run: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from information_model.roles import Role
 from server.exit_codes import ExitCode
 from server.runtime.rundir import lock
+from server.runtime.state import write_state
 from server.users import UserDirectory
 from tests.program import ROOT
 
@@ -49,6 +50,35 @@ def test_a_tmpfs_without_room_is_refused_with_the_same_words_by_every_command(tm
     assert said, line
     assert not Path(said[1]).exists(), "something stayed on tmpfs"
     assert not (tmp_path / "data" / "archive.db").exists()
+
+
+@pytest.mark.parametrize("command", ["run", "simulate"])
+def test_a_data_directory_of_a_newer_version_is_refused_by_every_command_and_stays_as_it_is(tmp_path, command) -> None:
+    data, run = tmp_path / "data", tmp_path / "run"
+    (data / "log").mkdir(mode=0o700, parents=True)
+    data.chmod(0o700)
+    segment = data / "log" / "00000000000000000001.seg"
+    segment.write_bytes(b"GBELOG02" + bytes(8192))
+    write_state(data, b"{}", 1, 1)
+    state = bytearray((data / "state.bin").read_bytes())
+    state[8] = 2
+    (data / "state.bin").write_bytes(state)
+    found = subprocess.run(
+        [sys.executable, "-m", "server", command, str(DEMO), "--data", str(data)],
+        cwd=ROOT,
+        env=os.environ | {"RUNTIME_DIRECTORY": str(run)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert found.returncode == ExitCode.CANNOT_START
+    first, second = found.stderr.splitlines()
+    assert first.startswith(f"gridbms: {data / 'state.bin'}: written by version 2 of the format, this program reads 1")
+    assert second.startswith(f"{segment}: written by version 2 of the format, this program reads 1")
+    assert (data / "state.bin").read_bytes() == state
+    assert sorted(path.name for path in data.iterdir()) == ["lock", "log", "state.bin"]
+    assert not run.exists()
 
 
 STOPPED_AT_THE_LAST_MOMENT = """

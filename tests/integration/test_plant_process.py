@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from adapters import back_off
 from adapters.simulator.bus import PlantBus
 from adapters.simulator.control import FaultClient, FaultClientError
 from adapters.simulator.description import PlantDescription, RackDescription
@@ -89,3 +90,37 @@ async def test_a_line_without_end_closes_the_connection_and_nothing_else(running
 def test_without_a_plant_the_client_says_so(tmp_path: Path) -> None:
     with pytest.raises(FaultClientError, match="is the simulated plant running"):
         FaultClient(tmp_path / "fault.sock").status()
+
+
+async def test_a_bus_that_cannot_be_opened_is_told_once_and_tried_until_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(back_off, "SHORTEST_PAUSE_S", 0.001)
+    caplog.set_level("INFO", "gridbms.simulator")
+    rack = RackDescription(RACK, "array1", 1, RackShape(2, 6, 2), 280.0, 140.0, 140.0)
+    folder = tmp_path / "not" / "there"
+    server = PlantServer(SimulatedPlant(PlantDescription((rack,))), {"array1": folder / "array1.sock"})
+    stop, beats = asyncio.Event(), Beats()
+    opening = asyncio.create_task(server.keep_opening(beats, stop))
+    async with asyncio.timeout(10):
+        while beats.beats < 3:
+            await asyncio.sleep(0)
+        assert beats.readies == 0
+        folder.mkdir(parents=True)
+        assert await opening
+    assert [record.levelname for record in caplog.records] == ["ERROR", "INFO"]
+    assert str(folder / "array1.sock") in caplog.text
+    assert "Traceback" not in caplog.text
+    server.close()
+
+
+async def test_a_plant_that_is_still_opening_its_buses_can_be_stopped(tmp_path: Path) -> None:
+    rack = RackDescription(RACK, "array1", 1, RackShape(2, 6, 2), 280.0, 140.0, 140.0)
+    server = PlantServer(SimulatedPlant(PlantDescription((rack,))), {"array1": tmp_path / "not" / "there.sock"})
+    stop, beats = asyncio.Event(), Beats()
+    opening = asyncio.create_task(server.keep_opening(beats, stop))
+    async with asyncio.timeout(10):
+        while not beats.beats:
+            await asyncio.sleep(0)
+        stop.set()
+        assert not await opening

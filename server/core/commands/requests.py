@@ -26,6 +26,8 @@ from server.runtime.link import Answer, Request
 from server.runtime.records import AckRecord, CommandRecord, OutcomeRecord, RecordKind
 
 RESTARTED = "the core was restarted while the command was under way"
+NAMED = 20
+"""Elements that an answer names at most."""
 
 
 class Desk:
@@ -170,22 +172,25 @@ class Desk:
         return f"{count} alarms acknowledged"
 
     def _reset(self, element: Element, arguments: dict[str, object], now: Now) -> str:
-        """Reset the element, and below it all that may be reset; the rest is named."""
+        """Reset the element, and below it all that may be reset; the rest is named with its permissives that are false."""
         command = BY_NAME["ResetAlarms"]
         topology = self._site.topology
         ready: list[str] = [element.name]
-        left: list[str] = []
+        left: dict[tuple[str, ...], list[str]] = {}
         for name in self._alarms.below(element.name)[1:]:
-            own = command.permissives.get(topology.by_name[name].level, ())
-            whole = self._arbiter.false_permissives(command, topology.by_name[name])
             level = topology.by_name[name].level.name.lower()
-            (left if any(f"{level}:{p}" in whole for p in own) else ready).append(name)
+            whole = self._arbiter.false_permissives(command, topology.by_name[name])
+            own = tuple(permissive for permissive in whole if permissive.startswith(f"{level}:"))
+            (left.setdefault(own, []) if own else ready).append(name)
         count = self._alarms.reset(ready, now)
         for name in ready:
             if topology.by_name[name].level is Level.RACK:
                 self._racks.forget_failures(topology.by_name[name].ordinal)
-        text = f"{count} trips reset"
-        return f"{text}; left out: {', '.join(left[:20])}" if left else text
+        parts = [f"{count} trips reset"]
+        for own, names in left.items():
+            more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+            parts.append(f"left out because of {', '.join(own)}: {', '.join(names[:NAMED])}{more}")
+        return "; ".join(parts)
 
     def _set_authority(self, element: Element, arguments: dict[str, object], now: Now) -> str:
         authority = Authority(int(str(arguments["Authority"]).partition(".")[0]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -20,9 +19,8 @@ from server.users import UsersError
 
 log = logging.getLogger("gridbms.opcua")
 Codes = ua.StatusCodes
-SWEEP_S = 1.0
-RELOAD_EVERY = 2
-"""Sweeps of which one looks at files too."""
+SWEEP_S = 2.0
+"""Deadlines are noticed, and changed files, so late at most."""
 BACKLOG = 128
 
 
@@ -90,12 +88,11 @@ class Listener:
         context.pool.shutdown(wait=False, cancel_futures=True)
 
     async def _watch(self) -> None:
-        for turn in itertools.count():
+        while True:
             await asyncio.sleep(SWEEP_S)
             try:
                 self.sweep(self.context.clock())
-                if turn % RELOAD_EVERY == 0:
-                    await self.reload()
+                await self.reload()
             except Exception:
                 # Deadlines and trust must go on being watched, whatever one round stumbled over.
                 log.exception("periodic check of the OPC UA server")

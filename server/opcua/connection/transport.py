@@ -1,7 +1,7 @@
 """TCP connections: chunk sizes checked at byte 8, limits per address, time-outs, back-pressure (OPC 10000-6, 7.1).
 
-Deadlines are not timers: `Connection.overdue` says what has run out, and the listener sweeps all connections once
-a second. Bytes that trickle in renew no deadline.
+Deadlines are not timers: `Connection.overdue` says what has run out, and the listener sweeps all connections every
+two seconds. Bytes that trickle in renew no deadline.
 """
 
 from __future__ import annotations

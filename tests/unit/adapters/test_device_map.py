@@ -76,39 +76,76 @@ def test_all_mistakes_are_told_at_once_with_key_value_expectation_and_remedy(
         make_map(toml)
     found = {problem.key: str(problem) for problem in caught.value.problems}
     assert set(found) == {
-        "kind", "knd", "matrix[1].count", "scalar[1].sign", "scalar[2].codes", "check[1].crc.over",
-        "command[1].signals",
+        "kind", "knd", "matrix[1].range", "matrix[1].count", "scalar[1].sign", "scalar[2].codes", "check[1].crc.over",
+        "command[1].signals.Counter",
     }  # fmt: skip
     assert found["matrix[1].count"] == "matrix[1].count: given 0; expected a number of at least 1. Raise the value."
     assert "Did you mean kind?" in found["knd"]
     assert "discharge as negative" in found["scalar[1].sign"]
-    assert "charge_limit_a" in found["command[1].signals"]
+    assert "charge_limit_a" in found["command[1].signals.Counter"]
 
 
 @pytest.mark.parametrize(
-    ("replaced", "by", "message"),
+    ("replaced", "by", "key", "message"),
     [
-        ("timeout = 1.0", "timeout = 0.01", "timeout of at least the period"),
-        ("range = [1.5, 4.5]", "range = [4.5, 1.5]", "low below high"),
-        ("period = 0.1\ntimeout", "period = nan\ntimeout", "finite"),
-        (r"'Cell_(\d+)'", r"'Cell_\d+'", "exactly one group"),
-        (r"'Cell_(\d+)'", r"'Cell_(\d+'", "a regular expression"),
-        ('dbc = "rack.dbc"', 'dbc = "../rack.dbc"', "text of the form"),
-        ('counter = { signal = "Alive", modulo = 15 }\n', "", "a counter where liveness is true"),
+        ("timeout = 1.0", "timeout = 0.01", "matrix[1].timeout", "a timeout of at least the period, 0.1 s"),
+        ("range = [1.5, 4.5]", "range = [4.5, 1.5]", "matrix[1].range", "low below high"),
+        ("sign = -1", "sign = -1\nscale = 0.0", "scalar[1].scale", "other than 0"),
+        ("period = 0.1\ntimeout", "period = nan\ntimeout", "matrix[1].period", "finite"),
+        (r"'Cell_(\d+)'", r"'Cell_\d+'", "matrix[1].signal", "exactly one group"),
+        (r"'Cell_(\d+)'", r"'Cell_(\d+'", "matrix[1].signal", "a regular expression"),
+        ("0x3 = 2", "0x0 = 2", "scalar[2].codes", "each code once"),
+        ('dbc = "rack.dbc"', 'dbc = "../rack.dbc"', "dbc", "text of the form"),
+        ('counter = { signal = "Alive", modulo = 15 }\n', "", "check[1].liveness", "a counter where liveness is true"),
         (
             'counter = { signal = "Alive", modulo = 15 }',
             "counter = { start = 48 }",
+            "check[1].counter",
             "either signal or start and length",
         ),
-        ('point = "Status.ContactorState"', 'point = "Measurements.DcCurrent"', "each point once"),
-        (", open = { Desired = 1 }", "", "safe with zero_current and open"),
-        ("version = 1", "version = 2", "This program reads format version 1"),
-        ("version = 1", "version = ", "TOML 1.0"),
+        (
+            'counter = { signal = "Alive", modulo = 15 }',
+            "counter = { start = 62, length = 4 }",
+            "check[1].counter.length",
+            "at most 2 after start 62",
+        ),
+        (
+            'counter = { signal = "Alive", modulo = 15 }',
+            "counter = { start = 48, length = 3, modulo = 9 }",
+            "check[1].counter.modulo",
+            "modulo of at most 8",
+        ),
+        ('point = "Status.ContactorState"', 'point = "Measurements.DcCurrent"', "scalar[2].point", "each point once"),
+        (", open = { Desired = 1 }", "", "command[1].safe.open", "Say what is sent while the rack must open"),
+        ("open = { Desired = 1 }", "open = {}", "command[1].safe.open", "at least 1 entries"),
+        ("open = { Desired = 1 }", "open = { Desird = 1 }", "command[1].safe.open.Desird", "Did you mean Desired?"),
+        ("codes = { Desired", "codes = { Wanted", "command[1].codes.Wanted", "Add Wanted to signals"),
+        ("version = 1", "version = 2", "version", "This program reads format version 1"),
+        ("version = 1", "version = ", "(file)", "TOML 1.0"),
     ],
 )
-def test_a_contradiction_is_named(make_map: Callable[..., DeviceMap], replaced: str, by: str, message: str) -> None:
-    with pytest.raises(InvalidConfiguration, match=message):
+def test_a_contradiction_is_named(
+    make_map: Callable[..., DeviceMap], replaced: str, by: str, key: str, message: str
+) -> None:
+    with pytest.raises(InvalidConfiguration) as caught:
         make_map(RACK_MAP.replace(replaced, by, 1))
+    (problem,) = caught.value.problems
+    assert problem.key == key
+    assert message in str(problem)
+
+
+def test_what_stands_there_twice_is_told_at_the_second_place(make_map: Callable[..., DeviceMap]) -> None:
+    check = RACK_MAP[RACK_MAP.index("[[check]]") : RACK_MAP.index("[[command]]")]
+    with pytest.raises(InvalidConfiguration) as caught:
+        make_map(RACK_MAP.replace("[[command]]", f"{check}[[command]]").replace("sign = -1", "sign = 2"))
+    found = {problem.key: problem.remedy for problem in caught.value.problems}
+    assert set(found) == {"scalar[1].sign", "check[2].message", "check[2].liveness"}
+    assert "check[1] has it already" in found["check[2].message"]
+
+
+def test_a_map_without_points_is_refused(make_map: Callable[..., DeviceMap]) -> None:
+    with pytest.raises(InvalidConfiguration, match="at least one matrix or scalar"):
+        make_map(RACK_MAP[: RACK_MAP.index("[[matrix]]")])
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe", b"x = " + b"9" * 5000, b"x = " + b"[" * 5000])
@@ -134,6 +171,13 @@ def test_a_file_that_cannot_be_read_is_one_clear_problem(tmp_path: Path, content
         ("modulo = 15 }\nliveness", "modulo = 17 }\nliveness", "2 to 16"),
         ('Reset = "reset_counter"', 'Rest = "reset_counter"', "a signal of Request"),
         ('dbc = "rack.dbc"', 'dbc = "absent.dbc"', "Put the DBC beside the map"),
+        (
+            "invalid = [0xFFFF]",
+            "invalid = [0x10000]",
+            r"matrix CellData.CellVoltages.invalid: given 65536; .*0 to 65535",
+        ),
+        ("0x3 = 2", "0x10 = 2", r"scalar Status.ContactorState.codes: given 16; expected raw values from 0 to 15"),
+        ("0x3 = 2", "-1 = 2", r"scalar Status.ContactorState.codes: given -1"),
     ],
 )
 def test_a_map_that_does_not_fit_its_database_is_refused_before_anything_opens(

@@ -331,6 +331,22 @@ def test_a_damaged_record_inside_a_tail_is_left_out_and_counted(tmp_path) -> Non
     assert archive.writer.damaged == 1
 
 
+def test_a_tail_whose_head_is_damaged_is_kept_aside_and_the_reason_is_told(tmp_path, caplog) -> None:
+    archive = Archive(tmp_path)
+    fill(archive, 0, 5)
+    archive.stop()
+    (tail,) = (archive.data / "tail").glob("1s-*.tail")
+    content = bytearray(tail.read_bytes())
+    content[40] ^= 1
+    tail.write_bytes(content)
+    archive.start()
+    archive.stop()
+    assert archive.writer.damaged == 1
+    assert tail.with_suffix(".damaged").read_bytes() == content
+    said = "the record at its head that names the points is damaged: whose samples follow cannot be told"
+    assert f"{tail} cannot be read ({said}): kept as damaged" in caplog.text
+
+
 @pytest.mark.parametrize("content", [b"", b"GBTA", b"GBTAIL\x01\x00"])
 def test_a_tail_whose_process_died_at_once_is_removed(tmp_path, content) -> None:
     archive = Archive(tmp_path, start=False)

@@ -112,6 +112,15 @@ def test_on_the_command_line_they_are_exit_code_2_and_nothing_is_started(
         ("rated_capacity_ah = 280.0", "", {"rack_types.lfp-280.rated_capacity_ah"}),
         # A misspelt table may hold the names that seem to be missing.
         ("[buses.array1]", "[busses.array1]", {"busses"}),
+        # Options, and what they lead to.
+        ("{run}/plant/array1.sock", "{rn}/plant/array1.sock", {"buses.array1.options.channel"}),
+        ("{run}/plant/array1.sock", "{run/plant/array1.sock", {"buses.array1.options.channel"}),
+        ("{run}/plant/array2.sock", "{run}/plant/array1.sock", {"buses.array2.options"}),
+        ("{run}/plant/array2.sock", "{run}/plant/../plant/array1.sock", {"buses.array2.options"}),
+        ('host = "127.0.0.1"', 'host = ""', {"opcua.host"}),
+        ('host = "127.0.0.1"', 'host = "no such host"', {"opcua.host"}),
+        ('host = "127.0.0.1"', 'host = "127.0.0.256"', {"opcua.host"}),
+        ('host = "127.0.0.1"', 'host = "::1"\nhost_names = ["plant.example", "a_b", "-x"]', {"opcua.host_names[3]"}),
         # A rack that is told once has no node that could be taken, no bus that could be unknown.
         ("number = 2", "number = 1", {"arrays[2].number"}),
         ("number = 2", 'number = "2"', {"arrays[2].number"}),
@@ -158,6 +167,36 @@ def test_what_a_wrong_map_still_holds_is_checked_as_well(write: Write, old: str,
         key,
         "map gridbms_rack.toml: scalar Measurements.DcVoltage.signal",
     }
+
+
+@pytest.mark.parametrize(
+    ("device", "keys"),
+    [
+        (
+            (
+                ('point = "Measurements.BusVoltage"\nsignal = "BusVoltage"\nunit = "V"',
+                 'point = "Measurements.DcVoltage"\nsignal = "NoSuchSignal"\nunit = "kA"'),
+            ),
+            {"scalar[2].point", "point Measurements.DcVoltage", "scalar Measurements.DcVoltage.signal"},
+        ),
+        (
+            (("timeout = 3.0", "timeout = 0.5"), ("range = [0.0, 5.0]", "range = [5.0, 0.0]"), ('unit = "V"', 'unit = "mV"')),
+            {"matrix[1].timeout", "matrix[1].range", "point CellData.CellVoltages"},
+        ),
+        (
+            (('Alive = "alive"', 'Alive = "alve"'), ('Reset = "reset_counter"', 'Rest = "reset_counter"')),
+            {"command[1].signals.Alive", "command RackCommand.signals"},
+        ),
+        ((('dbc = "gridbms_rack.dbc"', ""), ("count = 416", "count = 415")), {"dbc", "point CellData.CellVoltages"}),
+        ((("node_offset = 1", "node_ofset = 1"),), {"node_ofset"}),
+        ((("node_offset = 1", "node_offset = -1"), ('"BusVoltage"', '"X"')),
+         {"node_offset", "scalar Measurements.BusVoltage.signal"}),
+        ((("[[scalar]]", "[[scalr]]"),), {"scalr"}),
+        ((("invalid = [0xFFFF]", "invalid = [99999999]"),), {"matrix CellData.CellVoltages.invalid"}),
+    ],
+)  # fmt: skip
+def test_every_mistake_of_a_map_has_its_own_key(write: Write, device, keys: set[str]) -> None:
+    assert set(told(write(device=device))) == {f"map gridbms_rack.toml: {key}" for key in keys}
 
 
 def test_a_threshold_is_not_called_unknown_while_a_map_is_wrong(write: Write) -> None:

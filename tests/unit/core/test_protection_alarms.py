@@ -107,6 +107,13 @@ def test_a_trip_is_acknowledged_then_reset_and_only_when_its_cause_is_gone(scrip
     )
 
 
+def test_a_reset_of_the_plant_names_what_it_leaves_out_and_why(script: Script) -> None:
+    script.given(R1, cell_v=3.7).given(R2, cell_v=3.7).later(4.0).given(R1, cell_v=3.3).given(R2, cell_v=3.3).later(8.0)
+    script.ask("AcknowledgeAll", R2, arguments={"Comment": ""}).accepted().cycle()
+    script.ask("ResetAlarms", "ESS").accepted()
+    assert script.answers[-1].message == f"2 trips reset; left out because of rack:TripsAcknowledged: {R1}"
+
+
 def test_what_returns_before_anybody_has_seen_it_stays_unacknowledged(script: Script) -> None:
     script.given(R1, cell_v=3.56).later(8.0).given(R1, cell_v=3.3).later(8.0)
     script.expect(f"{R1}.Alarms.CellOverVoltage", 0)
@@ -137,7 +144,8 @@ def test_every_occurrence_counts_and_keeps_its_worst_value_and_place(script: Scr
 
 
 def test_a_threshold_of_the_site_file_is_obeyed(tmp_path: Path) -> None:
-    script = Script(tmp_path, "[thresholds.rack]\nCellOverVoltageTrip = 3.4\n").at(2.0)
+    lower = "CellOverVoltageWarning = 3.38\nCellOverVoltageLimit = 3.39\nCellOverVoltageTrip = 3.4\n"
+    script = Script(tmp_path, f"[thresholds.rack]\n{lower}").at(2.0)
     script.given(R1, cell_v=3.42).later(4.0).expect(f"{R1}.Alarms.CellOverVoltageTrip", 1)
 
 

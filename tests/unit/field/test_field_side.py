@@ -139,6 +139,57 @@ def test_nodes_that_a_bus_cannot_tell_apart_are_told_beside_a_refused_option(sit
     assert set(keys[1:]) == {"buses.array1: node"}
 
 
+def with_two_buses(adapter: str, first: str, second: str) -> str:
+    """The site with a rack on each of two buses."""
+    bus = SITE[SITE.index("[buses.array1]") : SITE.index("[[arrays]]")]
+    buses_ = "".join(
+        f'[buses.{name}]\nadapter = "{adapter}"\noptions = {{ {options} }}\n'
+        for name, options in (("east", first), ("west", second))
+    )
+    row = SITE[SITE.index("[[arrays.racks]]") : SITE.index("[simulator]")]
+    rows = row.replace('"1-2"', '"1"').replace("array1", "east") + row.replace('"1-2"', '"2"').replace("array1", "west")
+    return SITE[: SITE.index("[simulator]")].replace(bus, buses_).replace(row, rows)
+
+
+@pytest.mark.parametrize(
+    ("adapter", "first", "second", "same"),
+    [
+        (
+            "can",
+            'interface = "socketcan", channel = "can0"',
+            'interface = "socketcan", channel = "can0"',
+            "socketcan can0",
+        ),
+        (
+            "can",
+            'interface = "kvaser", channel = 0',
+            'interface = "kvaser", channel = "0", bitrate = 250000',
+            "kvaser 0",
+        ),
+        ("can", 'interface = "pcan"', 'interface = "pcan", fd = true', "pcan"),
+        ("can", 'interface = "socketcan", channel = "can0"', 'interface = "socketcan", channel = "can1"', None),
+        ("can", 'interface = "vector", channel = 0, serial = 1', 'interface = "vector", channel = 0, serial = 2', None),
+        ("can", 'interface = "pcan", device_id = 1', 'interface = "pcan", device_id = 2', None),
+        (
+            "can",
+            'interface = "virtual", channel = "{run}/x"',
+            'interface = "virtual", channel = "/run/x"',
+            "virtual /run/x",
+        ),
+        # A file may be replayed twice, and numbers come from no device.
+        ("replay", 'file = "a.log"', 'file = "a.log"', None),
+        ("batch", "seed = 1", "seed = 1", None),
+    ],
+)
+def test_two_names_of_one_bus_are_a_mistake(
+    site: Site, adapter: str, first: str, second: str, same: str | None
+) -> None:
+    site.path.write_text(with_two_buses(adapter, first, second))
+    found = [problem for problem in check_buses(read_draft(site.path)) if problem.key == "buses.west.options"]
+    assert [problem.given for problem in found] == ([] if same is None else [same])
+    assert all("Buses east and west are the same" in problem.remedy for problem in found)
+
+
 class Fragile:
     """An adapter plug-in that does not say what it dislikes."""
 

@@ -15,6 +15,7 @@ from server.runtime.mirror import Mirror, run_mirror
 from server.runtime.recovery import MirrorLock
 from server.runtime.segment import PAGE, Record, name_of, release_segments, segments
 from server.runtime.tail import Tail
+from server.runtime.versions import WrongVersionError
 
 SMALL = 3 * PAGE
 
@@ -152,6 +153,28 @@ def test_a_log_that_ends_before_a_number_known_to_be_durable_is_damaged(folders:
     recovery = recover(folders.run, folders.data, known_durable=9)
     assert recovery.next == 10
     assert "ends with record 5" in recovery.damaged[0]
+
+
+def test_a_log_of_a_newer_version_is_refused_and_left_as_it_is(folders: Folders) -> None:
+    fill(folders.log(), 5)
+    Mirror(folders.run, folders.data).step()
+    path = log_folder(folders.data) / name_of(1)
+    content = path.read_bytes().replace(b"GBELOG01", b"GBELOG02", 1)
+    path.write_bytes(content)
+    with pytest.raises(WrongVersionError, match=r"\.seg: written by version 2 of the format, this program reads 1"):
+        recover(folders.run, folders.data)
+    assert path.read_bytes() == content
+    assert segments(log_folder(folders.run)) == [1]
+
+
+def test_records_are_read_behind_a_damaged_magic(folders: Folders) -> None:
+    fill(folders.log(), 5)
+    Mirror(folders.run, folders.data).step()
+    recover(folders.run, folders.data)
+    path = log_folder(folders.data) / name_of(1)
+    path.write_bytes(b"G?ELOG01" + path.read_bytes()[8:])
+    assert recover(folders.run, folders.data)[:2] == (6, [])
+    assert path.read_bytes().startswith(b"GBELOG01")
 
 
 def test_a_torn_tail_is_cut_without_an_alarm(folders: Folders) -> None:

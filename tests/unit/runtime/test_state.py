@@ -52,6 +52,26 @@ def test_a_damaged_state_does_not_push_out_the_good_older_one(tmp_path: Path, mo
     assert load_state(tmp_path) == RetainedState(b"old", 1, 1)
 
 
+def test_a_damaged_state_is_kept_under_another_name_and_never_written_over(tmp_path: Path) -> None:
+    (tmp_path / "state.bin").write_bytes(b"first")
+    (tmp_path / "state.bin.old").write_bytes(b"second")
+    for n in range(1, 4):
+        write_state(tmp_path, b"%d" % n, n, n)
+    assert load_state(tmp_path) == RetainedState(b"3", 3, 3)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.damaged-*")} == {
+        "state.bin.damaged-1": b"first",
+        "state.bin.old.damaged-1": b"second",
+    }
+
+
+def test_a_disk_that_damages_every_state_is_not_filled_with_them(tmp_path: Path) -> None:
+    for n in range(20):
+        (tmp_path / "state.bin").write_bytes(b"damaged %d" % n)
+        write_state(tmp_path, b"good", n, n)
+    kept = sorted(tmp_path.glob("*.damaged-*"))
+    assert [path.read_bytes() for path in kept] == [b"damaged %d" % n for n in range(9)]
+
+
 @pytest.mark.parametrize("step", range(1, 6))
 def test_a_death_at_any_step_of_a_write_leaves_the_present_state_or_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int

@@ -85,6 +85,19 @@ def test_a_database_of_a_newer_version_is_refused_with_what_to_do(tmp_path) -> N
     assert damaged_files(tmp_path) == 0
 
 
+@pytest.mark.parametrize("folder", ["plant #1", "which?", "100%41"])
+def test_a_folder_may_have_any_name(tmp_path, folder) -> None:
+    path = tmp_path / folder / "archive.db"
+    path.parent.mkdir()
+    for _ in range(2):
+        writer = open_for_writing(path, "archive", synchronous="NORMAL")
+        add(writer)
+        writer.close()
+    reader = open_for_reading(path)
+    assert chunks(reader) == 2
+    reader.close()
+
+
 def test_a_database_that_is_only_out_of_reach_is_never_taken_for_damaged(tmp_path) -> None:
     path = tmp_path / "archive.db"
     path.mkdir()

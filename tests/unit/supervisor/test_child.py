@@ -71,6 +71,15 @@ def test_silence_counts_from_the_last_beat_and_a_start_has_longer(stage) -> None
     assert stage.child.hung(20.1 + DUTY.kind.silence_s)
 
 
+def test_silence_while_the_supervisor_itself_was_away_is_not_counted(stage) -> None:
+    stage.begin(0.0, "import time; time.sleep(60)")
+    os.write(stage.beat, READY)
+    stage.child.listen(20.0)
+    stage.child.excused_s = 100.0
+    assert not stage.child.hung(100.0 + DUTY.kind.silence_s)
+    assert stage.child.hung(100.1 + DUTY.kind.silence_s)
+
+
 def test_the_first_death_is_mended_at_once_and_the_delay_then_doubles_to_its_limit(stage) -> None:
     delays = []
     for _ in range(12):

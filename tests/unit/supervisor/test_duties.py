@@ -2,9 +2,11 @@
 
 import os
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import server
 from server.config.site import load_site
 from server.duties import KINDS, Duty, duties_of
 from server.exit_codes import ExitCode
@@ -68,6 +70,23 @@ def test_a_file_called_server_where_the_program_was_started_is_not_taken_for_the
     os.close(writing)
     assert done.returncode == ExitCode.CONFIGURATION
     assert "nosuch.toml" in done.stderr
+
+
+def test_the_processes_are_of_the_same_checkout_as_their_supervisor(tmp_path, monkeypatch) -> None:
+    other = tmp_path / "other" / "server"
+    other.mkdir(parents=True)
+    (other / "__init__.py").touch()
+    monkeypatch.setenv("PYTHONPATH", str(other.parent))
+    line = [sys.executable, "-P", "-c", "import server; print(server.__file__)"]
+    found = subprocess.run(line, cwd=tmp_path, env=environment(), capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == server.__file__
+
+
+def test_what_the_environment_already_says_of_modules_stays(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", "/somewhere:/else")
+    assert environment()["PYTHONPATH"].endswith(":/somewhere:/else")
+    monkeypatch.delenv("PYTHONPATH")
+    assert "" not in environment()["PYTHONPATH"].split(os.pathsep), "an empty one is the present folder"
 
 
 def test_no_process_sees_the_password_of_the_demo(monkeypatch) -> None:
