@@ -68,10 +68,10 @@ def _mirror(task: Task) -> None:
 
 
 def _archive(task: Task) -> None:
+    # What it imports, and the first samples of a large site, come while core and face still build: they may not wait.
+    os.nice(ARCHIVE_NICE)
     from server.archive.process import run_archive
 
-    # The first samples of a large site come while core and face still build: they may wait, those may not.
-    os.nice(ARCHIVE_NICE)
     run_archive(task.site, task.run, task.data, task.beat)
 
 

@@ -187,15 +187,19 @@ class _Binding:
             self._bound(message).signals.append(BoundSignal(signal, slot, point))
 
     def _check_raw(self, key: str, signal: Signal, point: MappedPoint) -> None:
-        """Raw values of the map that the signal never has: what they were meant to catch would pass."""
-        highest = (1 << signal.length) - 1
-        expected = f"raw values from 0 to {highest}, as {signal.length} bits carry them"
-        for name, values in (("invalid", point.invalid), ("codes", tuple(point.code_table))):
+        """Raw values of the map that the signal never has: what they were meant to catch would pass.
+
+        Data sheets give invalid patterns in whole bytes, and so do maps of format version 1.
+        """
+        whole_bytes = -(-signal.length // 8) * 8
+        codes = tuple(point.code_table)
+        for name, values, bits in (("invalid", point.invalid, whole_bytes), ("codes", codes, signal.length)):
+            highest = (1 << bits) - 1
             for value in values:
                 if not 0 <= value <= highest:
-                    self._wrong(
-                        f"{key}.{name}", value, expected, "Write what stands on the bus, before sign and scale."
-                    )
+                    expected = f"raw values from 0 to {highest}, as a signal of {signal.length} bits has them"
+                    remedy = "Write what stands on the bus, before sign and scale."
+                    self._wrong(f"{key}.{name}", value, expected, remedy)
 
     def bind_checks(self) -> None:
         """Finds messages and counters of the checks."""

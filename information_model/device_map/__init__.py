@@ -64,8 +64,8 @@ Rules:
 - value = sign * (physical value of the DBC * scale + offset); `scale` and `offset` are 1 and 0 where absent. Where
   `codes` is given, the listed value takes the place of that formula.
 - The first finding decides the quality: `invalid`, an unlisted code, `range`. A value that is not good is not a number.
-- `invalid` and the keys of `codes` are raw values that the signal can carry; `codes` of a command translate what is
-  requested into what is sent. A point, the check of a message and a command stand there once each.
+- `invalid` has raw values no wider than the whole bytes of the signal, `codes` those that its bits can carry; `codes` of a
+  command translate what is requested into what is sent. A point, the check of a message and a command stand there once.
 - Slots: first all matrices, then all scalars, each in the order of the file; a matrix has `count` slots.
 - `crc` is a CRC-8: over `data_id` (if given), the first `over` bytes without byte `byte` itself, and `zeros` zero
   bytes; compared with byte `byte` (from 0). `reflected` mirrors input and output.

@@ -17,7 +17,6 @@ from information_model.points.row import Level
 from information_model.roles import Role
 from server.cli.check import checked_site
 from server.cli.options import DATA
-from server.cli.versions import check_run_versions, check_versions
 from server.config.examples import demo_site
 from server.config.site import Site
 from server.exit_codes import ExitCode
@@ -119,6 +118,8 @@ def start(
 
     `prepare` gets the data directory once it is ours; by default it reads the users, because a face could not.
     """
+    from server.cli.versions import check_run_versions, check_versions  # the other commands start faster without it
+
     configure("supervisor")
     make_private_folder(data)
     with lock(data):

@@ -9,7 +9,6 @@ import typer
 
 from information_model.validation import InvalidConfiguration, Problem
 from server.cli.check import checked_site
-from server.cli.versions import check_versions
 from server.config.examples import demo_site
 from server.config.site import Site
 from server.logs import configure
@@ -37,6 +36,8 @@ def simulate(
     connect: bool = typer.Option(True, help="Connect the racks at the beginning."),
 ) -> None:
     """Simulate a site and write what happened into an archive."""
+    from server.cli.versions import check_versions  # the other commands start faster without it
+
     configure("simulate")
     found = checked_site(site)
     if found.file.simulator is None:

@@ -129,7 +129,7 @@ def _write_content(data: Path, content: bytes) -> None:
 
 
 def _readable(path: Path) -> bool:
-    """Whether a good state has this name. One that is not good has another name afterwards: its place is needed."""
+    """Whether a good state has this name. One that is not good has a second name afterwards: its place is needed."""
     try:
         decode_state(path.read_bytes())
     except FileNotFoundError:
@@ -141,11 +141,11 @@ def _readable(path: Path) -> bool:
 
 
 def _set_aside(path: Path, error: Exception) -> None:
-    """A disk that damages what it is given must not fill itself with it: the first nine are kept."""
+    """Kept by a link: without any state a start would take itself for the first. Nine at most, or a bad disk is filled."""
     for number in range(1, DAMAGED_KEPT + 1):
         target = path.with_name(f"{path.name}.damaged-{number}")
         if not target.exists():
-            os.rename(path, target)
+            os.link(path, target)
             log.error("retained state damaged: %s: %s; kept as %s", path, error, target)
             return
 

@@ -48,3 +48,24 @@ def test_a_plug_in_that_cannot_be_used_is_named(
     monkeypatch.setattr(registry, "entry_points", points.select)
     with pytest.raises(AdapterConfigurationError, match=message):
         registry.create_adapter(replace(make_bus(rack_map), adapter="odd"))
+
+
+class Shy:
+    """A plug-in that cannot say which bus it means."""
+
+    @staticmethod
+    def identity(options: object) -> str:
+        raise KeyError("channel")
+
+
+def test_a_bus_is_what_its_adapter_says_and_one_of_its_own_where_it_says_nothing(
+    monkeypatch: pytest.MonkeyPatch, rack_map: DeviceMap, make_bus: Callable[..., BusSpec]
+) -> None:
+    live = make_bus(rack_map, interface="socketcan", channel="can0", bitrate=500_000)
+    assert registry.bus_identity(live) == "socketcan can0"
+    assert registry.bus_identity(make_bus(rack_map, interface="nosuchdriver")) is None
+    assert registry.bus_identity(replace(make_bus(rack_map, file="a.log"), adapter="replay")) is None
+    assert registry.bus_identity(replace(live, adapter="cna")) is None
+    points = EntryPoints([EntryPoint("shy", f"{__name__}:Shy", registry.GROUP)])
+    monkeypatch.setattr(registry, "entry_points", points.select)
+    assert registry.bus_identity(replace(live, adapter="shy")) is None
