@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import random
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from adapters.back_off import BackOff
 from adapters.simulator.control import FaultServer
 from adapters.simulator.description import PlantDescription
 from adapters.simulator.faults import Fault
@@ -22,6 +20,8 @@ from adapters.simulator.wire import Columns
 
 log = logging.getLogger("gridbms.simulator")
 
+RETRY_S = 0.5
+"""Pause between attempts to open the buses; short of the silence after which the plant would count as hung."""
 _LATEST_S = 1.0
 """A plant that is further behind leaves time out instead of running after it."""
 
@@ -50,7 +50,7 @@ class PlantServer:
 
     async def keep_opening(self, beat: Heartbeat, stop: asyncio.Event) -> bool:
         """Try to open every bus until it works (True) or `stop`; a failure is told once, and so is the recovery."""
-        back_off, failed = BackOff(random.Random()), False  # noqa: S311 - jitter needs no secrecy
+        failed = False
         while not stop.is_set():
             try:
                 await self.open()
@@ -65,7 +65,7 @@ class PlantServer:
                 return True
             beat.beat()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(stop.wait(), back_off.next_pause_s())
+                await asyncio.wait_for(stop.wait(), RETRY_S)
         return False
 
     async def open(self) -> None:
