@@ -249,6 +249,7 @@ class Writer(threading.Thread):
             for groups in by_epoch.values():
                 for number, group in groups.items():
                     group.check(_described(reader.groups, number))
+            lost = reader.lost_bytes()
         except FileNotFoundError:
             return True
         except OSError as error:
@@ -265,7 +266,12 @@ class Writer(threading.Thread):
         if not all(self._keep(history, epoch, groups, reader.groups, note=note) for epoch, groups in by_epoch.items()):
             self._damaged_records -= reader.damaged
             return False
-        path.unlink()
+        if lost:
+            log.error("%s: the last %d bytes cannot be read: kept as damaged, their samples are missing", path, lost)
+            path.rename(path.with_suffix(".damaged"))
+            self._damaged_files = damaged_files(self._data)
+        else:
+            path.unlink()
         return True
 
     def _tend(self) -> None:

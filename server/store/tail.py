@@ -173,6 +173,7 @@ class TailReader:
         self.groups: list[SeriesOfGroup] = []
         self.damaged = 0
         self._at = 0
+        self._longest = {LAYOUT: 0, MOMENT: 0}
 
     def records(self) -> Iterator[Record]:
         """Moments that have come since the last call; ends at the first record that is not whole.
@@ -196,12 +197,19 @@ class TailReader:
                     at = end
                     body = data[begin:end]
                     self._at = start + end
+                    if kind in self._longest:
+                        self._longest[kind] = max(self._longest[kind], end - begin + _RECORD.size)
                     if kind == LAYOUT:
                         self.groups = _groups(body)
                     elif kind == MOMENT:
                         yield _record(body, start + begin)
                 if at == 0:
                     return
+
+    def lost_bytes(self) -> int:
+        """Bytes behind the last readable record that are more than one record cut short: damage, not a killed writer."""
+        rest = os.path.getsize(self.path) - max(self._at, HEAD_BYTES)
+        return rest if rest > (self._longest[MOMENT] or self._longest[LAYOUT]) else 0
 
     def _whole(self, data: bytes) -> Iterator[tuple[int, int, int]]:
         """(kind, begin, end of the body) of the records in the bytes."""

@@ -347,6 +347,28 @@ def test_a_tail_whose_head_is_damaged_is_kept_aside_and_the_reason_is_told(tmp_p
     assert f"{tail} cannot be read ({said}): kept as damaged" in caplog.text
 
 
+@pytest.mark.parametrize("record", [0, 3])
+def test_a_tail_that_cannot_be_read_to_its_end_is_kept_aside_with_what_was_read_in_a_chunk(
+    tmp_path, caplog, record
+) -> None:
+    archive = Archive(tmp_path)
+    fill(archive, 0, 6)
+    archive.stop()
+    (tail,) = (archive.data / "tail").glob("1s-*.tail")
+    content = bytearray(tail.read_bytes())
+    at = 8
+    for _ in range(record):
+        at += 8 + int.from_bytes(content[at + 4 : at + 8], "little")
+    content[at + 6] ^= 0x10
+    tail.write_bytes(content)
+    archive.start()
+    archive.stop()
+    assert archive.writer.damaged == 1
+    assert tail.with_suffix(".damaged").read_bytes() == content
+    assert f"the last {len(content) - at} bytes cannot be read: kept as damaged" in caplog.text
+    assert archive.read(VOLTAGE) == expected(0, max(record - 1, 0))
+
+
 @pytest.mark.parametrize("content", [b"", b"GBTA", b"GBTAIL\x01\x00"])
 def test_a_tail_whose_process_died_at_once_is_removed(tmp_path, content) -> None:
     archive = Archive(tmp_path, start=False)
