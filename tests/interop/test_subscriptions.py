@@ -40,7 +40,9 @@ def test_f25_a_deadband_holds_against_the_last_reported_value(client) -> None:
     assert 2 <= len(expected) < len(everything)
     # What was reported after `everything` was taken has no counterpart in it.
     reported = [pair for pair in reported if pair[0] <= everything[-1][0]]
-    assert reported in (expected, expected[:-1])
+    assert reported == expected[: len(reported)]
+    # Its last message, of two samples at most, may still be under way.
+    assert len(reported) >= len(expected) - 2
     client("unsubscribe", name="all")
     client("unsubscribe", name="band")
 
