@@ -1,7 +1,9 @@
 """Lanes for queues longer than one: a ring per item (OPC 10000-4, 5.13.1.5).
 
-Items that were made alike and change alike have their rings in step: then a sample is one column of all rings, written
-and read as a whole. Everything else goes ring by ring.
+Most queues never hold more than one value, because it is published before the next one comes. As long as that holds for
+all of a lane, its rings are not used: the queued value is the last one reported, as in a lane without queues. When a second
+value comes, the first ones move into the rings. Items that were made alike and change alike have their rings in step: then
+a sample is one column of all rings, written and read as a whole. Everything else goes ring by ring.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,6 +30,7 @@ class QueueLane(Lane):
     q_stamp: Array
 
     def __init__(self, built_in: int, *, source_time: bool = True, server_time: bool = False, depth: int) -> None:
+        self._single = True
         super().__init__(built_in, source_time=source_time, server_time=server_time, depth=depth)
         for name, kind in (("q_value", "f8"), ("q_status", "u4"), ("q_ticks", "i8"), ("q_stamp", "i8")):
             if server_time or name != "q_stamp":
@@ -36,6 +39,7 @@ class QueueLane(Lane):
 
     def add(self, rows: Sequence[Row]) -> Array:
         """Take over items; returns their row numbers."""
+        self._spill()
         start, entries = self.count, [row.entries for row in rows]
         bare = [_without_entries(row) for row in rows]
         found = super().add(bare)
@@ -60,6 +64,8 @@ class QueueLane(Lane):
 
     def entries(self, index: int) -> list[Entry]:
         """Queued entries of an item, oldest first."""
+        if self._single:
+            return super().entries(index)
         places = (int(self.head[index]) + np.arange(int(self.pending[index]))) % int(self.size[index] or 1)
         stamps: Iterable[int] = self.q_stamp[index, places].tolist() if self.server_time else [0] * len(places)
         columns = (self.q_value, self.q_status, self.q_ticks)
@@ -70,7 +76,22 @@ class QueueLane(Lane):
         super()._settle()
         self._one_size = _same(self.size)
 
+    def _spill(self) -> None:
+        """From now on the rings are used."""
+        if not self._single:
+            return
+        self._single = False
+        rows = np.flatnonzero(self.pending)
+        head = self.head[rows]
+        for name in ("value", "status", "ticks", *(("stamp",) if self.server_time else ())):
+            self._store[f"q_{name}"][rows, head] = self._store[name][rows]
+
     def _queue(self, rows: Any, value: Array, status: Array, ticks: Array, now: int) -> None:
+        if self._single:
+            if not self.pending[rows].any():
+                super()._queue(rows, value, status, ticks, now)
+                return
+            self._spill()
         self.value[rows], self.status[rows], self.ticks[rows] = value, status, ticks
         if isinstance(rows, slice):
             if self._one_size and self.pending[0] < self.size[0] and _same(self.head) and _same(self.pending):
@@ -101,6 +122,13 @@ class QueueLane(Lane):
         return np.where(full & ~oldest, status | np.uint32(OVERFLOW), status)
 
     def _pack(self, rows: Array) -> bytes:
+        if self._single:
+            return super()._pack(rows)
+        data = self._pack_oldest(rows)
+        self._single = not self.pending.any()
+        return data
+
+    def _pack_oldest(self, rows: Array) -> bytes:
         if len(rows) == self.count and self._one_size and _same(self.head):
             column = int(self.head[0])
             stamp = self.q_stamp[:, column] if self.server_time else None
