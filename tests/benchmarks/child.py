@@ -65,6 +65,13 @@ class Child:
         self._log.flush()
         return self._log_path.read_text()[-3000:]
 
+    def finish(self, timeout_s: float = 30.0) -> None:
+        """End its input and wait until it has ended by itself. A client that is killed leaves its session behind, and
+        the server goes on sampling for it."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait(timeout_s)
+
     def close(self) -> None:
         """Ask it to end, then make it end."""
         self.process.terminate()

@@ -55,6 +55,7 @@ def clients(
     with Child.python("counting_client", endpoint, count, mode, items, queue, 1000, 1000, *folder, log=log) as child:
         child.line()
         yield child
+        child.finish()
 
 
 def own(face: ServedFace, items: Path) -> Iterator[tuple[str, Window, float]]:
